@@ -1,0 +1,1 @@
+"""Many scans in, one table and one folder a scan out."""

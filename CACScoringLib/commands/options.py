@@ -1,0 +1,105 @@
+"""Options that ``score`` and ``batch`` have in common, and how they become settings."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from CACScoringLib.batch.case import ScoreSettings
+from CACScoringLib.commands.exit_codes import UsageError
+
+
+def positive(text: str) -> float:
+    """Return a positive number given on the command line."""
+    value = float(text)
+    if not (value > 0 and math.isfinite(value)):
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def whole(text: str) -> int:
+    """Return a positive whole number given on the command line."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
+    return value
+
+
+def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide about scores."""
+    defaults = ScoreSettings()
+    scoring = parser.add_argument_group("scoring")
+    scoring.add_argument(
+        "--method",
+        default=defaults.method,
+        metavar="NAME",
+        help=f"who finds the calcium: {', '.join(_methods())} (default: %(default)s)",
+    )
+    scoring.add_argument(
+        "--preset",
+        default=defaults.preset,
+        metavar="NAME",
+        help=f"scoring rules: {', '.join(_presets())} (default: %(default)s)",
+    )
+    scoring.add_argument("--kvp", type=positive, metavar="N", help="tube voltage in kV, where the scan does not say it")
+    scoring.add_argument(
+        "--thickness-mode",
+        default=defaults.thickness_mode,
+        choices=("scale", "resample", "none"),
+        help="how slices that are not 3 mm apart count: scaled by increment / 3 mm, averaged to 3 mm, "
+        "or as they are (default: %(default)s)",
+    )
+    scoring.add_argument("--mass-factor", type=positive, metavar="C", help="mass calibration in mg/mm3/HU")
+    scoring.add_argument(
+        "--allow-contrast",
+        action="store_true",
+        help="score contrast-enhanced scans too; the result is not a calcium score",
+    )
+    person = parser.add_argument_group("person (for percentiles and arterial age)")
+    person.add_argument("--age", type=positive, metavar="YEARS", help="age; taken from the scan where it says it")
+    person.add_argument("--sex", choices=("M", "F"), type=str.upper, help="sex; taken from the scan where it says it")
+    person.add_argument(
+        "--ethnicity", type=str.lower, choices=("white", "chinese", "black", "hispanic"), help="for MESA percentiles"
+    )
+
+
+def settings_from(args: argparse.Namespace) -> ScoreSettings:
+    """Return the settings; names that do not exist are refused here, before anything is read.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method or preset.
+    """
+    _check_name("method", args.method, _methods())
+    _check_name("preset", args.preset, _presets())
+    return ScoreSettings(
+        method=args.method,
+        preset=args.preset,
+        kvp=args.kvp,
+        thickness_mode=args.thickness_mode,
+        mass_factor=args.mass_factor,
+        allow_contrast=args.allow_contrast,
+        series_uid=getattr(args, "series", None),
+        age_years=args.age,
+        sex=args.sex,
+        ethnicity=args.ethnicity,
+        overview=not args.no_overview,
+    )
+
+
+def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UsageError(f"There is no {what} '{name}': choose one of {', '.join(known)}.")
+
+
+def _methods() -> tuple[str, ...]:
+    from CACScoringLib.methods import available
+
+    return tuple(info.name for info in available())
+
+
+def _presets() -> tuple[str, ...]:
+    from CACScoringLib.scoring.presets import PRESETS
+
+    return tuple(PRESETS)

@@ -1,0 +1,50 @@
+"""``cacscoring phantom``: a synthetic patient with known calcium."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from CACScoringLib.commands.console import print_lines, progress_bar
+from CACScoringLib.commands.exit_codes import DONE, UsageError
+
+PROTOCOLS = ("gated", "spect-ctac", "pet-ctac", "chest")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``phantom``."""
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default="gated", help="how the patient is scanned (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=0,
+        help="the same number gives the same scan on every machine (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output", metavar="DIR", type=Path, required=True, help="gets the scan and, beside it, the true labels"
+    )
+    parser.add_argument(
+        "--format", choices=("dicom", "nrrd"), default="dicom", help="of the scan (default: %(default)s)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make a synthetic patient."""
+    if args.seed < 0:
+        raise UsageError("A seed is a whole number from 0.")
+    if args.output.exists() and not args.output.is_dir():
+        raise UsageError(f"The output folder '{args.output}' cannot be made: there is a file of that name.")
+    from CACScoringLib.phantom import synthesize, write_patient
+
+    with progress_bar(not args.quiet) as progress:
+        progress(0.1, f"Making synthetic patient {args.seed} ({args.protocol})")
+        patient = synthesize(seed=args.seed, protocol=args.protocol)
+        progress(0.8, "Writing")
+        write_patient(patient, args.output, args.format)
+    if not args.quiet:
+        print_lines([f"Synthetic patient {args.seed} ({args.protocol}) in {args.output}. No real person was scanned."])
+    return DONE

@@ -1,0 +1,120 @@
+"""Find the heart: the structure branch on the coarse grid, and the region where calcium may lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.inference.grids import AIR_HU, COARSE_SPACING_MM, Grid, covering_grid, ct_grid, resample_mean
+from CACScoringLib.inference.inputs import hu_channels, scale_hu
+from CACScoringLib.inference.windows import WINDOW, plan_windows, run_windows
+from CACScoringLib.vocabulary import Structure
+
+BODY_HU = -300.0
+SEARCH_OVERLAP = 0.15
+HEART_MARGIN_MM = 14.0
+"""Coronary arteries run within the epicardial fat, at most about this far outside the chambers."""
+CHAMBERS = tuple(int(s) for s in Structure if s not in (Structure.AORTA, Structure.PULMONARY_ARTERY))
+GREAT_VESSEL_REACH_MM = 22.0
+"""How far from the chambers the aortic root and the pulmonary trunk still belong to the region."""
+SMALLEST_HEART_ML = 120.0
+"""Below this a heart was not found, or only a corner of it lies in the scan."""
+
+
+def coarse_volume(ct: CTVolume) -> tuple[np.ndarray, Grid]:
+    """Return the body on the coarse grid: HU float32 (z, y, x) and its grid."""
+    source = ct_grid(ct.shape, ct.spacing_mm)
+    size = (np.asarray(ct.shape) - 1) * np.asarray(ct.spacing_mm)
+    grid = covering_grid(np.zeros(3), size, COARSE_SPACING_MM)
+    hu = resample_mean(ct.hu, source, grid)
+    low, high = _body_box(hu)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    offset = tuple(float(o + a * s) for o, a, s in zip(grid.offset_mm, low, grid.spacing_mm, strict=True))
+    cropped = np.ascontiguousarray(hu[box])
+    return cropped, Grid(grid.spacing_mm, offset, cropped.shape)
+
+
+def _body_box(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the index box of the largest connected part of the body."""
+    labels, count = ndimage.label(hu > BODY_HU)
+    if not count:
+        return np.zeros(3, int), np.asarray(hu.shape)
+    largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
+    box = ndimage.find_objects((labels == largest).astype(np.uint8))[0]
+    return np.array([s.start for s in box]), np.array([s.stop for s in box])
+
+
+def segment_structures(
+    hu: np.ndarray,
+    network: Callable,
+    *,
+    context_channels: int,
+    device: str = "cpu",
+    tick: Callable[[], None] | None = None,
+) -> np.ndarray:
+    """Return the structure probabilities on the coarse grid: float32 (8, z, y, x).
+
+    ``network`` maps windows (n, c, 64, 64, 64) to logits (n, 8, 64, 64, 64). The heart is searched for in windows over the whole body, then segmented in one window
+    centred on it; outside that window all probabilities are 0.
+    """
+    channels = np.concatenate((hu_channels(hu), np.zeros((context_channels, *hu.shape), np.float32)))
+    fill = [float(scale_hu(np.array(AIR_HU, np.float32)))] + [0.0] * (len(channels) - 1)
+
+    def run(corners: list[tuple[int, int, int]]) -> np.ndarray:
+        return run_windows(channels, corners, network, len(Structure) + 1, fill=fill, device=device, tick=tick)
+
+    found = run(plan_windows(hu.shape, overlap=SEARCH_OVERLAP))
+    inside = np.argwhere(largest_heart(found) > 0)
+    if not len(inside) or max(hu.shape) <= WINDOW:
+        return found
+    start = np.rint(inside.mean(axis=0)).astype(int) - WINDOW // 2
+    centred = tuple(int(v) for v in np.clip(start, 0, np.maximum(np.asarray(hu.shape) - WINDOW, 0)))
+    return run([centred])
+
+
+def search_windows(shape: tuple[int, ...]) -> int:
+    """Return how many windows ``segment_structures`` runs on a coarse volume."""
+    return len(plan_windows(shape, overlap=SEARCH_OVERLAP)) + int(max(shape) > WINDOW)
+
+
+def largest_heart(probability: np.ndarray) -> np.ndarray:
+    """Return the structures of the largest connected heart: uint8 (z, y, x).
+
+    Parameters
+    ----------
+    probability : ndarray, shape (8, z, y, x)
+    """
+    labels = probability.argmax(axis=0).astype(np.uint8)
+    parts, count = ndimage.label(labels > 0)
+    if count > 1:
+        largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+        labels[parts != largest] = 0
+    return labels
+
+
+def heart_region(structures: np.ndarray, grid: Grid, margin_mm: float = HEART_MARGIN_MM) -> np.ndarray:
+    """Return where coronary calcium may lie; bool (z, y, x).
+
+    That is the chambers grown by a margin, and of the aorta and pulmonary artery what lies
+    close to them: the descending aorta and the arch are left out.
+
+    Parameters
+    ----------
+    structures : ndarray of uint8, shape (z, y, x)
+    grid : Grid
+    margin_mm : float
+    """
+    chambers = np.isin(structures, CHAMBERS)
+    if not chambers.any():
+        return chambers
+    distance = ndimage.distance_transform_edt(~chambers, sampling=grid.spacing_mm)
+    vessels = np.isin(structures, (Structure.AORTA, Structure.PULMONARY_ARTERY)) & (distance <= GREAT_VESSEL_REACH_MM)
+    return (distance <= margin_mm) | vessels
+
+
+def heart_volume_ml(structures: np.ndarray, grid: Grid) -> float:
+    """Return the volume of all structures in ml."""
+    return float(np.count_nonzero(structures)) * float(np.prod(grid.spacing_mm)) / 1000.0

@@ -1,0 +1,206 @@
+"""``multibranch-unet``: heart first, then every candidate lesion in and around it.
+
+After Sartoretti 2023 (doi 10.1007/s12350-022-02940-7): one network of residual units with a coronary and a structure
+branch, run on 64x64x64 patches; calcium is kept only near the heart that the structure
+branch finds. Beyond the paper: the network runs only where candidates are, and a lesion is
+decided as a whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.findings import Finding, warning
+from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates, find_candidates
+from CACScoringLib.inference.fine import at_candidates, fine_channels, fine_grid_over
+from CACScoringLib.inference.grids import AIR_HU, Grid, ct_grid
+from CACScoringLib.inference.heart import (
+    SMALLEST_HEART_ML,
+    coarse_volume,
+    heart_region,
+    heart_volume_ml,
+    largest_heart,
+    search_windows,
+    segment_structures,
+)
+from CACScoringLib.inference.inputs import scale_hu
+from CACScoringLib.inference.lesions import LesionDecision, decide
+from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
+from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.models import ModelBundle, load_weights, open_bundle
+
+NAME = "multibranch-unet"
+BRANCHES = {"calcium": 5, "non_coronary": 5}
+Progress = Callable[[float, str], None]
+
+
+@lru_cache(maxsize=4)
+def _network(folder: Path, sha256: str, device: str):  # noqa: ANN202 - torch is imported inside
+    """Load a network once a process."""
+    import torch
+
+    from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
+
+    bundle = open_bundle(folder)
+    config = bundle.settings["network"]
+    network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
+    network.load_state_dict(load_weights(bundle, device))
+    return network.to(device, memory_format=torch.channels_last_3d).eval()
+
+
+class _Pass:
+    """Counts windows, reports progress, and stops when asked to."""
+
+    def __init__(self, progress: Progress | None, cancelled: Callable[[], bool] | None):
+        self.progress, self.cancelled = progress, cancelled
+        self.low, self.high, self.total, self.done, self.text = 0.0, 1.0, 1, 0, ""
+
+    def start(self, low: float, high: float, total: int, text: str) -> None:
+        self.low, self.high, self.total, self.done, self.text = low, high, max(total, 1), 0, text
+        self.report(low)
+
+    def tick(self) -> None:
+        self.done += 1
+        self.report(self.low + (self.high - self.low) * min(self.done / self.total, 1.0))
+
+    def report(self, fraction: float) -> None:
+        if self.cancelled is not None and self.cancelled():
+            raise CancelledError("Stopped on request; nothing was changed.")
+        if self.progress is not None:
+            self.progress(fraction, self.text)
+
+
+def predict_multibranch(
+    ct: CTVolume,
+    *,
+    bundle: ModelBundle,
+    device: str = "cpu",
+    threshold_hu: float = CANDIDATE_HU,
+    network: object | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Prediction:
+    """Label the calcium of a CT.
+
+    Parameters
+    ----------
+    ct : CTVolume
+    bundle : ModelBundle
+        Which weights.
+    device : str
+    threshold_hu : float
+        Lowest HU of a candidate.
+    network : object, optional
+        Used in place of the bundle's network; has ``structures`` and ``at_voxels`` of ``MultiBranchUNet``.
+    progress : callable, optional
+        Called with a fraction in 0..1 and what is being done.
+    cancelled : callable, optional
+        Asked between windows; True raises ``CancelledError``.
+
+    Returns
+    -------
+    Prediction
+    """
+    run = network or _network(bundle.folder, bundle.sha256, device)
+    steps, clock, timings = _Pass(progress, cancelled), time.perf_counter(), {}
+    hu, coarse = coarse_volume(ct)
+    steps.start(0.0, 0.4, search_windows(hu.shape), "Finding the heart")
+    context = int(bundle.settings["network"]["in_channels"]) - 4
+    probability = segment_structures(hu, run.structures, context_channels=context, device=device, tick=steps.tick)
+    structures = largest_heart(probability)
+    timings["heart"] = time.perf_counter() - clock
+    clock = time.perf_counter()
+    findings = heart_findings(structures, coarse)
+    grid = ct_grid(ct.shape, ct.spacing_mm)
+    region = heart_region(structures, coarse)
+    candidates = find_candidates(ct.hu, grid, region, coarse, threshold_hu)
+    timings["candidates"] = time.perf_counter() - clock
+    clock = time.perf_counter()
+    decision = _decide(ct, grid, candidates, probability, coarse, region, run, device, steps, bundle)
+    timings["calcium"] = time.perf_counter() - clock
+    labels, lesion_index, sure = paint(ct.shape, candidates, decision)
+    steps.start(1.0, 1.0, 1, "Done")
+    return Prediction(
+        method=NAME,
+        model_id=bundle.id,
+        model_sha256=bundle.sha256,
+        labels=labels,
+        structures=structures,
+        structures_spacing_mm=coarse.spacing_mm,
+        structures_offset_mm=coarse.offset_mm,
+        lesion_index=lesion_index,
+        lesion_probability=sure,
+        findings=findings,
+        timings_s=timings,
+    )
+
+
+def _decide(
+    ct: CTVolume,
+    grid: Grid,
+    candidates: Candidates,
+    probability: np.ndarray,
+    coarse: Grid,
+    region: np.ndarray,
+    run: object,
+    device: str,
+    steps: _Pass,
+    bundle: ModelBundle,
+) -> LesionDecision:
+    """Run the calcium branch where candidates are and decide about every lesion."""
+    if not candidates.count:
+        return LesionDecision(np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
+    fine = fine_grid_over(region, coarse)
+    channels = fine_channels(ct.hu, grid, candidates, probability, coarse, fine)
+    cells = np.argwhere(channels[1] > 0)
+    corners = plan_windows(fine.shape, channels[1] > 0)
+    steps.start(0.4, 1.0, len(corners), "Looking at candidate lesions")
+    fill = [float(scale_hu(np.array(AIR_HU, np.float32)))] + [0.0] * (len(channels) - 1)
+    out = run_at_cells(channels, corners, run.at_voxels, cells, BRANCHES, fill=fill, device=device, tick=steps.tick)
+    calcium, other = (at_candidates(out[name], cells, candidates, grid, fine) for name in BRANCHES)
+    limit = float(bundle.settings.get("coronary_probability", 0.5))
+    return decide(candidates, calcium, other, float(np.prod(grid.spacing_mm)), limit)
+
+
+def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:
+    """Say when no heart, or only a part of one, was found."""
+    volume = heart_volume_ml(structures, coarse)
+    if volume == 0:
+        return (warning("heart-not-found", "No heart was found in this scan, so no calcium was looked for: check that the scan covers the heart."),)
+    if volume < SMALLEST_HEART_ML:
+        return (
+            warning(
+                "heart-incomplete",
+                f"Only {volume:.0f} ml of heart was found: the scan may cover a part of the heart only, so calcium may be missed.",
+            ),
+        )
+    return ()
+
+
+def paint(
+    shape: tuple[int, int, int], candidates: Candidates, decision: LesionDecision
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw the decisions on the CT's grid.
+
+    Returns
+    -------
+    labels : ndarray of uint8, shape (z, y, x)
+    lesion_index : ndarray of int32, shape (z, y, x)
+        1..n where a lesion is labelled, else 0.
+    probability : ndarray of float32, shape (n,)
+    """
+    labels = np.zeros(shape, np.uint8)
+    lesion_index = np.zeros(shape, np.int32)
+    place = tuple(candidates.index.T)
+    labels[place] = decision.label
+    kept = np.unique(candidates.lesion[decision.label > 0])
+    number = np.zeros(max(candidates.count, 1), np.int32)
+    number[kept] = np.arange(1, len(kept) + 1)
+    lesion_index[place] = np.where(decision.label > 0, number[candidates.lesion], 0) if candidates.count else 0
+    return labels, lesion_index, decision.probability[kept]

@@ -1,0 +1,50 @@
+"""What a method says about a scan, before anything is scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from CACScoringLib.findings import Finding
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The output of one method on one CT.
+
+    Attributes
+    ----------
+    method : str
+        Name of the method.
+    model_id, model_sha256 : str
+        The weights that were used.
+    labels : ndarray of uint8, shape (z, y, x), or None
+        Label map on the CT's own grid (``vocabulary``); None for methods that score without labels.
+    structures : ndarray of uint8, shape (z, y, x), or None
+        Cardiac structures (``vocabulary.Structure``) on the grid given by ``structures_spacing_mm``
+        and ``structures_offset_mm``, which is coarser than the CT's.
+    structures_spacing_mm, structures_offset_mm : tuple of float
+        (z, y, x) in mm: voxel size of that grid, and the position of its first voxel's centre relative
+        to the centre of the CT's first voxel.
+    lesion_probability : ndarray of float32, shape (lesions,)
+        For each lesion in ``labels`` (order of ``lesion_index`` values 1..n): probability of its label.
+    slice_scores : ndarray of float32, shape (z,), or None
+    category_probability : dict of str to float
+    findings : tuple of Finding
+    timings_s : dict of str to float
+    """
+
+    method: str
+    model_id: str
+    model_sha256: str
+    labels: np.ndarray | None = None
+    structures: np.ndarray | None = None
+    structures_spacing_mm: tuple[float, float, float] | None = None
+    structures_offset_mm: tuple[float, float, float] | None = None
+    lesion_index: np.ndarray | None = None
+    lesion_probability: np.ndarray | None = None
+    slice_scores: np.ndarray | None = None
+    category_probability: dict[str, float] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    timings_s: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,110 @@
+"""Real and synthetic scans side by side: the picture that decides whether a generator version is good enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from CACScoringLib.ct import CTVolume, load_ct
+from CACScoringLib.phantom.anatomy import draw_anatomy
+from CACScoringLib.phantom.patient import PhantomOptions, SyntheticPatient
+from CACScoringLib.phantom.scanner import draw_scanner
+from CACScoringLib.phantom.synthesis import scan_patient
+
+WINDOW_CENTER, WINDOW_WIDTH = 50.0, 450.0
+HEART_FIELD_MM = 165.0
+
+
+@dataclass(frozen=True)
+class RealCase:
+    """A real scan: slices at named levels, and the heart's middle in voxels (row, column)."""
+
+    title: str
+    folder: str
+    levels: tuple[int, ...]
+    heart: tuple[int, int]
+    seed: int
+    protocol: str
+    scanner: dict[str, object]
+
+
+LEVELS = ("base of the lungs", "low ventricles", "mid ventricles", "aortic root", "left main", "great vessels")
+LEVEL_HEIGHTS = (0.02, 0.14, 0.34, 0.58, 0.69, 0.95)
+"""Heart-box heights of the levels in synthetic patients."""
+CASES = (
+    RealCase(
+        "Lung-screening CT (NLST 101287)", "nlst-101287", (42, 48, 57, 67, 73, 85), (200, 280), 11, "chest",
+        {"kvp": 120.0, "thickness": 2.0, "increment": 2.0, "fov": 276.5, "fwhm": 1.1, "noise_sd": 32.0, "noise_peak": 0.42,
+         "noise_width": 0.24, "noise_stretch": 1.1, "streaks": 1.5, "slice_mixing": 0.42, "overshoot": 0.35, "padding": -2048, "circle": True},
+    ),
+    RealCase(
+        "PET/CT attenuation CT (ACRIN 042)", "acrin-petct-042", (45, 48, 54, 60, 65, 74), (190, 270), 6, "pet-ctac",
+        {"kvp": 140.0, "thickness": 3.75, "increment": 3.27, "fov": 500.0, "fwhm": 2.1, "noise_sd": 14.0, "noise_peak": 0.2,
+         "noise_width": 0.15, "noise_stretch": 1.2, "streaks": 6.0, "slice_mixing": 0.25, "overshoot": 0.12, "padding": -2000, "circle": True},
+    ),
+)  # fmt: skip
+"""The real scans of the development data, with what section 4 of the SYNTHETIC numbers measured on them."""
+
+
+def matching_patient(case: RealCase) -> SyntheticPatient:
+    """Return a synthetic patient scanned with the settings measured on a real scan."""
+    options = PhantomOptions(target_agatston=(200.0, 400.0))
+    anatomy = draw_anatomy(case.seed, wide=False)
+    scanner = replace(draw_scanner(case.seed, case.protocol, anatomy, options.matrix, wide=False), **case.scanner)
+    return scan_patient(case.seed, anatomy, scanner, options)
+
+
+def level_slice(patient: SyntheticPatient, height: float) -> int:
+    """Return the slice index at a heart-box height."""
+    size = patient.truth.drawn["anatomy"]["box_size"][2]
+    z = (height * size - patient.ct.origin_mm[2]) / patient.ct.spacing_mm[0]
+    return int(np.clip(round(z), 0, patient.ct.shape[0] - 1))
+
+
+def heart_view(ct: CTVolume, z: int, center: tuple[int, int]) -> np.ndarray:
+    """Return the square of ``HEART_FIELD_MM`` round the heart in a slice."""
+    half = int(round(0.5 * HEART_FIELD_MM / ct.spacing_mm[2]))
+    rows, columns = (slice(max(c - half, 0), c + half) for c in center)
+    return ct.hu[z, rows, columns]
+
+
+def synthetic_versus_real(data: Path, output: Path, gated_seed: int = 12) -> Path:
+    """Write the figure: real scans above synthetic ones at the same levels, whole slice and heart.
+
+    Parameters
+    ----------
+    data : folder that holds the real scans' folders
+    output : PNG to write
+    gated_seed : seed of the gated synthetic scan, which has no real counterpart
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows: list[tuple[str, list[np.ndarray]]] = []
+    for case in CASES:
+        real = load_ct(data / case.folder)
+        patient = matching_patient(case)
+        inside = np.argwhere(patient.structures.any(axis=0))
+        center = tuple(int(v) for v in np.rint(0.5 * (inside.min(axis=0) + inside.max(axis=0))))
+        slices = [level_slice(patient, height) for height in LEVEL_HEIGHTS]
+        rows.append((f"real\n{case.title}", [heart_view(real, z, case.heart) for z in case.levels]))
+        rows.append(("synthetic\nmatched scanner", [heart_view(patient.ct, z, center) for z in slices]))
+        rows.append(("real\nwhole slice", [real.hu[z] for z in case.levels]))
+        rows.append(("synthetic\nwhole slice", [patient.ct.hu[z] for z in slices]))
+    figure = Figure(figsize=(2.1 * len(LEVELS), 2.12 * len(rows)))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(LEVELS), gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    for r, (title, images) in enumerate(rows):
+        for c, image in enumerate(images):
+            axis = axes[r, c]
+            axis.imshow(image, cmap="gray", vmin=WINDOW_CENTER - WINDOW_WIDTH / 2, vmax=WINDOW_CENTER + WINDOW_WIDTH / 2)
+            axis.set_xticks([])
+            axis.set_yticks([])
+            if r == 0:
+                axis.set_title(LEVELS[c], fontsize=9)
+        axes[r, 0].set_ylabel(title, fontsize=8)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=95, bbox_inches="tight", pil_kwargs={"optimize": True})
+    return output

@@ -1,0 +1,1 @@
+"""A scored scan in; JSON, CSV, segmentation and picture out."""

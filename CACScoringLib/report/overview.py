@@ -1,0 +1,219 @@
+"""One picture of a scored scan: every calcified slice, the calcium outlined in its vessel's colour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.report.drawing import (
+    FAINT,
+    TEXT,
+    WARNING_COLOR,
+    Page,
+    View,
+    outlined_tile,
+    slice_view,
+)
+from CACScoringLib.report.words import (
+    RESEARCH_USE_ONLY,
+    acquisition_line,
+    headline,
+    number,
+    preset_line,
+    risk_line,
+    warnings_of,
+)
+from CACScoringLib.vocabulary import CORONARY_LABELS, LABELS, NON_CORONARY_LABELS
+
+TILE_PX = 300
+GAP_PX = 6
+CAPTION_PX = 26
+MARGIN_PX = 24
+HEADER_PX = 150
+MINIMUM_WIDTH_PX = 930
+"""Wide enough for the header when only one or two slices are shown."""
+MAX_SLICES = 24
+SLICES_WITHOUT_CALCIUM = 6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which slices a picture shows, and how many calcified ones it leaves out."""
+
+    slices: tuple[int, ...]
+    left_out: int = 0
+
+
+def choose_slices(labels: np.ndarray, per_slice: Mapping[int, Mapping[str, float]], limit: int = MAX_SLICES) -> Choice:
+    """Choose the calcified slices to show, from cranial to caudal.
+
+    Slices with coronary calcium come first; where there are more than ``limit``, those with the highest
+    score stay. Slices with calcium outside the coronary arteries fill what is left.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (z, y, x)
+    per_slice : mapping of slice index to mapping of vessel name to Agatston score
+    limit : int
+        Largest number of slices.
+
+    Returns
+    -------
+    Choice
+    """
+    calcified = np.flatnonzero(labels.reshape(labels.shape[0], -1).any(axis=1))
+    coronary_values = [label.value for label in CORONARY_LABELS]
+
+    def importance(z: int) -> tuple[bool, float, int]:
+        here = labels[z][labels[z] > 0]
+        return bool(np.isin(here, coronary_values).any()), sum(per_slice.get(z, {}).values()), here.size
+
+    ranked = sorted((int(z) for z in calcified), key=importance, reverse=True)
+    return Choice(tuple(sorted(ranked[:limit], reverse=True)), max(0, len(ranked) - limit))
+
+
+def _slices_without_calcium(shape: tuple[int, int, int], heart_z: tuple[float, float] | None) -> Choice:
+    """Choose a few slices of the heart, or of the middle of the scan where the heart is unknown."""
+    first, last = heart_z if heart_z is not None else (0.2 * shape[0], 0.8 * shape[0])
+    wanted = np.linspace(last, first, SLICES_WITHOUT_CALCIUM + 2)[1:-1]
+    return Choice(tuple(dict.fromkeys(int(np.clip(round(z), 0, shape[0] - 1)) for z in wanted)))
+
+
+def _columns(tiles: int) -> int:
+    """Return how many tiles stand side by side: one row up to four, then the width that leaves the fewest gaps."""
+    if tiles <= 4:
+        return max(tiles, 1)
+    if tiles <= 6:
+        return 3
+    candidates = (4,) if tiles <= 8 else (4, 5) if tiles <= 16 else (5, 6)
+    return min(candidates, key=lambda columns: (-tiles % columns, columns))
+
+
+def render_overview(
+    ct: CTVolume,
+    labels: np.ndarray,
+    scores: Mapping[str, Any],
+    *,
+    per_slice: Mapping[int, Mapping[str, float]] | None = None,
+    heart_box_mm: np.ndarray | None = None,
+    limit: int = MAX_SLICES,
+) -> Page:
+    """Draw the overview of one scan.
+
+    Parameters
+    ----------
+    ct : CTVolume
+    labels : ndarray of uint8, shape (z, y, x)
+        Only voxels that were scored.
+    scores : mapping
+        ``scores.json`` as a mapping.
+    per_slice : mapping, optional
+        Agatston score of each vessel in each slice, for the captions.
+    heart_box_mm : ndarray of float, shape (2, 3), optional
+        First and last corner (z, y, x) of the heart, in mm from the centre of the first voxel.
+    limit : int
+        Largest number of slices.
+
+    Returns
+    -------
+    Page
+        Save it with :meth:`Page.save`.
+    """
+    per_slice = per_slice or {}
+    choice = choose_slices(labels, per_slice, limit)
+    heart_z = None if heart_box_mm is None else tuple(heart_box_mm[:, 0] / ct.spacing_mm[0])
+    shown = choice if choice.slices else _slices_without_calcium(ct.shape, heart_z)
+    view = slice_view(ct, labels, heart_box_mm, TILE_PX)
+    columns = _columns(len(shown.slices))
+    rows = -(-len(shown.slices) // columns)
+    grid_width = columns * (TILE_PX + GAP_PX) - GAP_PX
+    notes = _notes(scores, choice)
+    footer = 34 + 20 * len(notes)
+    width = max(grid_width, MINIMUM_WIDTH_PX) + 2 * MARGIN_PX
+    page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + footer)
+    _draw_header(page, scores)
+    left = (width - grid_width) // 2
+    for i, z in enumerate(shown.slices):
+        x = left + (i % columns) * (TILE_PX + GAP_PX)
+        y = HEADER_PX + (i // columns) * (TILE_PX + CAPTION_PX + GAP_PX)
+        page.image(x, y + CAPTION_PX, outlined_tile(ct, labels, z, view))
+        _caption(page, x, y, z, labels[z], per_slice.get(z, {}))
+        if i == 0:
+            _orientation(page, x, y + CAPTION_PX, view)
+    _draw_footer(page, notes)
+    return page
+
+
+def write_overview(path: Path, ct: CTVolume, labels: np.ndarray, scores: Mapping[str, Any], **options: Any) -> None:
+    """Write the overview of one scan as PNG; ``options`` are those of :func:`render_overview`."""
+    render_overview(ct, labels, scores, **options).save(path)
+
+
+def _draw_header(page: Page, scores: Mapping[str, Any]) -> None:
+    """Write the totals, the legend with each vessel's score, and what the numbers rest on."""
+    page.text(MARGIN_PX, 40, headline(scores), size=25, weight="bold")
+    page.text(MARGIN_PX, 66, risk_line(scores), size=12.5, color=TEXT)
+    x = MARGIN_PX
+    vessels = scores.get("vessels", {})
+    elsewhere = scores.get("non_coronary", {})
+    for label in LABELS:
+        entry = vessels.get(label.name) if label.coronary else elsewhere.get(label.name)
+        if entry is None or not (label.coronary or entry.get("lesions")):
+            continue
+        page.square(x, 85, 13, label.color)
+        name = f"{label.name} " if label.coronary else label.title.split(" and ")[0].split(" or ")[0]
+        x = page.text(x + 19, 97, name, size=12.5)
+        if label.coronary:
+            x = page.text(x, 97, number(entry["agatston"]), size=12.5, weight="bold")
+        x += 22
+    page.text(MARGIN_PX, 121, f"{acquisition_line(scores)}  ·  {preset_line(scores)}", size=10.5, color=FAINT)
+
+
+def _caption(page: Page, x: float, y: float, z: int, labels: np.ndarray, agatston: Mapping[str, float]) -> None:
+    """Write above a tile: the slice, and each vessel in it with its share of the score."""
+    page.text(x + 2, y + 19, f"slice {z}", size=10.5, color=FAINT)
+    present = set(np.flatnonzero(np.bincount(labels.ravel())).tolist())
+    pieces = [
+        (label.name + (f" {number(agatston[label.name])}" if label.name in agatston else ""), label.color)
+        for label in CORONARY_LABELS
+        if label.value in present
+    ]
+    pieces += [(label.name.replace("_", " "), label.color) for label in NON_CORONARY_LABELS if label.value in present]
+    right = x + TILE_PX - 2
+    for words, color in reversed(pieces):
+        right = page.text(right, y + 19, words, size=10.5, color=color, align="right") - 9
+
+
+def _orientation(page: Page, x: float, y: float, view: View) -> None:
+    """Mark the patient's right side and a length on one tile."""
+    page.text(x + 6, y + TILE_PX / 2, "R", size=11, color=TEXT)
+    page.text(x + TILE_PX - 6, y + TILE_PX / 2, "L", size=11, color=TEXT, align="right")
+    length = 20.0 / view.side_mm * TILE_PX
+    page.line(x + 10, y + TILE_PX - 10, length, color=TEXT)
+    page.text(x + 10, y + TILE_PX - 16, "20 mm", size=9, color=TEXT)
+
+
+def _notes(scores: Mapping[str, Any], choice: Choice) -> list[tuple[str, object]]:
+    """Return the lines below the slices, each with its colour."""
+    notes: list[tuple[str, object]] = []
+    if choice.left_out:
+        notes.append((f"{choice.left_out} more calcified slices are not shown.", TEXT))
+    warnings = warnings_of(scores)
+    notes += [(f"Warning: {message}", WARNING_COLOR) for message in warnings[:3]]
+    if len(warnings) > 3:
+        notes.append((f"{len(warnings) - 3} more warnings in scores.json.", WARNING_COLOR))
+    return notes
+
+
+def _draw_footer(page: Page, notes: list[tuple[str, object]]) -> None:
+    """Write the notes and the research-use line at the bottom."""
+    y = page.height - 14
+    page.text(MARGIN_PX, y, RESEARCH_USE_ONLY, size=10.5, color=TEXT, weight="bold")
+    for words, color in reversed(notes):
+        y -= 20
+        page.text(MARGIN_PX, y, page.shorten(words, page.width - 2 * MARGIN_PX, 10.5), size=10.5, color=color)

@@ -1,0 +1,156 @@
+"""Label maps as ``.seg.nrrd``: the segmentation file of 3D Slicer, written without Slicer.
+
+Any NRRD reader sees an ordinary label map on the CT's grid; Slicer also finds the segments' names,
+colours and codes, and the CT's grid as reference geometry. Fields as in Slicer's
+``vtkMRMLSegmentationStorageNode``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+
+from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.report.grid import ijk_to_lps, ijk_to_ras
+from CACScoringLib.report.segments import NonCoronaryMode, SegmentSpec, segment_specs, stored_labels
+from CACScoringLib.report.staging import staged_file
+
+Extent = tuple[int, int, int, int, int, int]
+
+EMPTY_EXTENT: Extent = (0, -1, 0, -1, 0, -1)
+"""How Slicer writes the extent of a segment without voxels."""
+
+_COMPRESSION_LEVEL = 4
+
+
+def write_seg_nrrd(
+    labels: np.ndarray,
+    ct: CTVolume,
+    path: str | os.PathLike[str],
+    *,
+    non_coronary: str | NonCoronaryMode = NonCoronaryMode.MERGED,
+) -> Path:
+    """Write a label map as a segmentation that 3D Slicer opens with names, colours and codes.
+
+    The file is written under a temporary name and renamed; the same input gives the same bytes.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (z, y, x)
+        Values of the vocabulary, on the CT's grid.
+    ct : CTVolume
+        Gives the geometry.
+    path : path
+        Ends with ``.seg.nrrd``, by which Slicer knows a segmentation.
+    non_coronary : {"merged", "separate"}
+        One segment for all calcification outside the coronary arteries, or one for each structure.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        If the labels are not on the CT's grid, hold unknown values, or the name does not end with ``.seg.nrrd``.
+    """
+    target = Path(path)
+    if not target.name.endswith(".seg.nrrd"):
+        raise ValueError(f"a segmentation file must be named *.seg.nrrd, not {target.name}")
+    if labels.shape != ct.shape:
+        raise ValueError(f"labels {labels.shape} are not on the CT's grid {ct.shape}")
+    specs = segment_specs(non_coronary)
+    stored = stored_labels(labels, specs)
+    header = _header(stored, ct, specs)
+    with staged_file(target) as temporary, temporary.open("xb") as stream:
+        stream.write(header.encode("utf-8"))
+        with gzip.GzipFile("", "wb", _COMPRESSION_LEVEL, stream, mtime=0) as packed:
+            packed.write(np.ascontiguousarray(stored).data)
+    return target
+
+
+def segment_extent(mask: np.ndarray) -> Extent:
+    """Return where a mask is not zero.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (z, y, x)
+
+    Returns
+    -------
+    tuple of int
+        (x0, x1, y0, y1, z0, z1), ends included; ``EMPTY_EXTENT`` if nowhere.
+    """
+    slices = np.flatnonzero([plane.any() for plane in mask])
+    if not slices.size:
+        return EMPTY_EXTENT
+    z0, z1 = int(slices[0]), int(slices[-1])
+    outline = (mask[z0 : z1 + 1] != 0).any(axis=0)
+    rows, columns = np.flatnonzero(outline.any(axis=1)), np.flatnonzero(outline.any(axis=0))
+    return int(columns[0]), int(columns[-1]), int(rows[0]), int(rows[-1]), z0, z1
+
+
+def crop(voxels: np.ndarray, extent: Extent) -> np.ndarray:
+    """Return the part (z, y, x) of an array that lies in an extent (x0, x1, y0, y1, z0, z1)."""
+    x0, x1, y0, y1, z0, z1 = extent
+    return voxels[z0 : z1 + 1, y0 : y1 + 1, x0 : x1 + 1]
+
+
+def _header(stored: np.ndarray, ct: CTVolume, specs: tuple[SegmentSpec, ...]) -> str:
+    matrix = ijk_to_lps(ct)
+    lines = [
+        "NRRD0004",
+        "# Coronary artery calcium segmentation. Research use only.",
+        "type: unsigned char",
+        "dimension: 3",
+        "space: left-posterior-superior",
+        "sizes: {} {} {}".format(*stored.shape[::-1]),
+        "space directions: " + " ".join(_vector(matrix[:3, axis]) for axis in range(3)),
+        "kinds: domain domain domain",
+        "encoding: gzip",
+        f"space origin: {_vector(matrix[:3, 3])}",
+    ]
+    occupied = segment_extent(stored)
+    part = crop(stored, occupied)
+    for index, spec in enumerate(specs):
+        found = segment_extent(part == spec.stored_value)
+        extent = found if found == EMPTY_EXTENT else tuple(e + occupied[i // 2 * 2] for i, e in enumerate(found))
+        lines += _segment_fields(index, spec, extent)
+    lines += [
+        "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
+        f"Segmentation_ConversionParameters:=Reference image geometry|{_reference_geometry(ct)}|&",
+        "Segmentation_MasterRepresentation:=Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset:=0 0 0",
+    ]
+    return "\n".join(lines) + "\n\n"
+
+
+def _segment_fields(index: int, spec: SegmentSpec, extent: tuple[int, ...]) -> list[str]:
+    fields = {
+        "Color": " ".join(repr(float(part)) for part in spec.color),
+        "ColorAutoGenerated": "0",
+        "Extent": " ".join(str(end) for end in extent),
+        "ID": spec.segment_id,
+        "LabelValue": str(spec.stored_value),
+        "Layer": "0",
+        "Name": spec.name,
+        "NameAutoGenerated": "0",
+        "Tags": "".join(f"{key}:{value}|" for key, value in spec.tags.items()),
+    }
+    return [f"Segment{index}_{key}:={value}" for key, value in fields.items()]
+
+
+def _reference_geometry(ct: CTVolume) -> str:
+    """Return Slicer's serialised geometry: the 4x4 matrix from (i, j, k) to RAS, then the extent."""
+    depth, height, width = ct.shape
+    numbers = [*(repr(float(value)) for value in ijk_to_ras(ct).ravel())]
+    numbers += [str(end) for end in (0, width - 1, 0, height - 1, 0, depth - 1)]
+    return "".join(f"{number};" for number in numbers)
+
+
+def _vector(values: np.ndarray) -> str:
+    return "(" + ",".join(repr(float(value) + 0.0) for value in values) + ")"

@@ -1,0 +1,90 @@
+"""Turn a trained network into a model bundle with its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from CACScoringLib import __version__
+from CACScoringLib.models import ModelBundle, write_bundle
+
+if TYPE_CHECKING:
+    from CACScoringLib.training.loop import Trainer
+
+LICENCE = """The weights in this folder are released under the Apache License, Version 2.0
+(https://www.apache.org/licenses/LICENSE-2.0), like the project that made them.
+Research use only; not a medical device.
+"""
+
+CARD = """# multibranch-unet
+
+**Trained on synthetic patients only. Research use only, not a medical device.** No real patient's image
+and no expert's label was used, because no licence lets such data ship with the project. Accuracy on
+real scans was not measured against experts.
+
+- What it does: labels calcification in non-contrast CT as LM, LAD, LCX, RCA or non-coronary.
+- Follows: Sartoretti 2023 (doi 10.1007/s12350-022-02940-7), a 3-D U-Net with residual units, 64x64x64 patches,
+  a coronary branch of 5 channels and a structure branch of 8 channels over one body.
+- Differs: the body starts at half resolution; it sees candidate maps and, on the fine grid, the structures of its
+  own coarse pass beside the HU; a third branch names non-coronary calcification; instance normalisation.
+- Trained on {patients} synthetic patients (gated, SPECT-CTAC, PET-CTAC and chest in equal parts, seeds from 1000),
+  {steps} steps, seed {seed}, by `cacscoring train multibranch-unet --patients {patients} --steps {steps}`.
+- Input: CT in HU on 4 mm (structures) and 2 x 1.25 x 1.25 mm (calcium) grids, made by the project itself.
+- Limits: stents, bypass grafts, pacemakers, congenital disease and contrast-enhanced scans are outside what it can do
+  reliably. Look at every result.
+
+Measured figures: `Resources/Documentation/evaluation.md`.
+"""
+
+
+def write_trained_bundle(folder: Path, trainer: Trainer, *, patients: int) -> ModelBundle:
+    """Write the averaged network of a trainer as a bundle."""
+    import monai
+    import numpy
+    import torch
+
+    settings = {"method": "multibranch-unet", "network": trainer.network.config.as_dict(), "coronary_probability": 0.5}
+    metadata = {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json",
+        "version": __version__,
+        "monai_version": monai.__version__,
+        "pytorch_version": torch.__version__.split("+")[0],
+        "numpy_version": numpy.__version__,
+        "required_packages_version": {},
+        "task": "Coronary artery calcium segmentation in non-contrast CT",
+        "description": "Multi-branch 3-D U-Net, trained on synthetic patients only. Research use only.",
+        "authors": "CACScoring contributors",
+        "copyright": "CACScoring contributors, Apache-2.0",
+        "network_data_format": _data_format(trainer.network.config.in_channels),
+    }
+    card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed)
+    return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def _data_format(in_channels: int) -> dict[str, object]:
+    """Describe input and outputs in MONAI's words."""
+    def image(channels: int, names: list[str], kind: str) -> dict[str, object]:
+        return {
+            "type": kind,
+            "format": "hounsfield" if kind == "image" else "segmentation",
+            "modality": "CT",
+            "num_channels": channels,
+            "spatial_shape": [64, 64, 64],
+            "dtype": "float32",
+            "value_range": [-1, 5] if kind == "image" else [0, 1],
+            "is_patch_data": True,
+            "channel_def": {str(n): name for n, name in enumerate(names)},
+        }
+
+    structures = [
+        "left ventricle", "myocardium", "right ventricle", "left atrium", "right atrium", "aorta", "pulmonary artery",
+    ]
+    inputs = ["HU -200..300", "peak candidate HU / 400", "candidate fraction", "ln(1 + lesion mm3) / 5"]
+    return {
+        "inputs": {"image": image(in_channels, inputs + structures, "image")},
+        "outputs": {
+            "calcium": image(5, ["background", "LM", "LAD", "LCX", "RCA"], "probabilities"),
+            "structure": image(8, ["background", *structures], "probabilities"),
+            "non_coronary": image(5, ["none", "aorta", "aortic valve", "mitral valve", "other"], "probabilities"),
+        },
+    }

@@ -1,0 +1,157 @@
+"""``cacscoring train`` and ``cacscoring evaluate``: arguments and what they do."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+FIRST_TRAINING_SEED = 1_000
+FIRST_EVALUATION_SEED = 900_000
+"""Seeds from here on are never trained on."""
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``cacscoring train``."""
+    parser.add_argument("method", help="method to train: multibranch-unet")
+    parser.add_argument("--output", type=Path, required=True, help="folder for cache, checkpoint, log and model bundle")
+    parser.add_argument("--patients", type=int, default=480, help="synthetic patients to train on (default 480)")
+    parser.add_argument("--steps", type=int, default=2400, help="optimiser steps (default 2400)")
+    parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
+    parser.add_argument("--workers", type=int, default=2, help="processes that generate patients (default 2)")
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument("--cache", type=Path, help="folder of generated patients (default OUTPUT/cache)")
+    parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``cacscoring evaluate``."""
+    parser.add_argument("method", help="method to evaluate: multibranch-unet")
+    parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder for the results")
+    parser.add_argument("--model", help="model id or folder of a bundle (default: the method's own)")
+    parser.add_argument("--patients", type=int, default=25, help="patients a protocol (default 25)")
+    parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
+    parser.add_argument("--preset", default="agatston-1990", help="scoring preset (default agatston-1990)")
+    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+
+
+def training_patients(count: int) -> list[tuple[str, int]]:
+    """Return protocol and seed of the training patients; the same list for the same count."""
+    from CACScoringLib.phantom import PROTOCOLS
+
+    return [(PROTOCOLS[n % len(PROTOCOLS)], FIRST_TRAINING_SEED + n) for n in range(count)]
+
+
+def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
+    """Return protocol and seed of the evaluation patients: ``count`` a protocol, all seeds different."""
+    from CACScoringLib.phantom import PROTOCOLS
+
+    return [(p, first_seed + n * len(PROTOCOLS) + k) for n in range(count) for k, p in enumerate(PROTOCOLS)]
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train a method and write its bundle; returns the exit status."""
+    _known_method(args.method)
+    if args.patients < 1 or args.steps < 1:
+        raise ValueError("Training needs at least one patient and one step: check --patients and --steps.")
+    from CACScoringLib.training.bundle_writer import write_trained_bundle
+    from CACScoringLib.training.cases import TrainingCase, build_cache
+    from CACScoringLib.training.loop import Trainer, TrainingSettings
+
+    wanted = training_patients(args.patients)
+    with _progress() as progress:
+        task = progress.add_task("Generating patients", total=len(wanted))
+        paths = build_cache(
+            args.cache or args.output / "cache",
+            wanted,
+            workers=args.workers,
+            tick=lambda text: progress.update(task, advance=1, description=f"Generating {text}"),
+        )
+        progress.update(task, completed=len(wanted))
+        cases = []
+        for path in progress.track(paths, description="Loading patients"):
+            cases.append(TrainingCase.load(path))
+        protocols = [protocol for protocol, _ in wanted]
+        groups = [[i for i, p in enumerate(protocols) if p == name] for name in dict.fromkeys(protocols)]
+        settings = replace(TrainingSettings(), steps=args.steps, seed=args.seed, device=args.device)
+        trainer = Trainer(cases, groups, settings, args.output)
+        if not args.no_resume:
+            trainer.resume()
+        task = progress.add_task("Training", total=args.steps, completed=trainer.step)
+        trainer.run(lambda step, losses: progress.update(task, completed=step, description=_losses(losses)))
+    write_trained_bundle(args.output / "bundle" / args.method, trainer, patients=args.patients)
+    return 0
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Evaluate a method on synthetic patients, print and write the table; returns the exit status."""
+    _known_method(args.method)
+    from rich.console import Console
+    from rich.table import Table
+
+    from CACScoringLib import __version__
+    from CACScoringLib.methods.registry import METHODS
+    from CACScoringLib.models import open_bundle
+    from CACScoringLib.training.evaluation import ROWS_OF_TABLE, cell, run_patients, summarize, write_evaluation
+
+    bundle = open_bundle(args.model or METHODS[args.method].model)
+    wanted = evaluation_patients(args.patients, args.first_seed)
+    with _progress() as progress:
+        task = progress.add_task("Evaluating", total=len(wanted))
+        results = run_patients(
+            wanted,
+            args.output,
+            method=args.method,
+            model=args.model,
+            preset=args.preset,
+            workers=args.workers,
+            tick=lambda text: progress.update(task, advance=1, description=f"Evaluated {text}"),
+        )
+    summary = summarize(results)
+    context = {
+        "method": args.method,
+        "model": bundle.id,
+        "sha256": bundle.sha256,
+        "preset": args.preset,
+        "seeds": f"{args.first_seed} to {max(seed for _, seed in wanted)}",
+        "software": f"CACScoring {__version__}",
+    }
+    write_evaluation(args.output, results, summary, context)
+    table = Table(title=f"{args.method} on {len(results)} synthetic patients never trained on")
+    table.add_column("")
+    for name in summary:
+        table.add_column(name, justify="right")
+    for key, title in ROWS_OF_TABLE:
+        table.add_row(title, *(cell(group, key) for group in summary.values()))
+    Console().print(table)
+    return 0
+
+
+def _known_method(method: str) -> None:
+    from CACScoringLib.methods.registry import METHODS
+    from CACScoringLib.models import ModelError
+
+    if method not in METHODS:
+        raise ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
+
+
+def _losses(losses: dict[str, float]) -> str:
+    return f"Training (calcium {losses['calcium']:.3f}, structures {losses['structure_coarse']:.3f})"
+
+
+def _progress() -> Progress:
+    """Return a progress display on stderr that is quiet when nobody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

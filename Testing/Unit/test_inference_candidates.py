@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+
+from CACScoringLib.inference.candidates import candidate_maps, find_candidates, footprint
+from CACScoringLib.inference.grids import Grid, ct_grid
+
+SPACING = (3.0, 0.5, 0.5)
+
+
+def scan(*voxels, shape=(6, 20, 20)):
+    hu = np.full(shape, 40, np.int16)
+    for z, y, x, value in voxels:
+        hu[z, y, x] = value
+    return hu, ct_grid(shape, SPACING)
+
+
+def test_islands_touching_at_a_corner_across_slices_are_one_candidate():
+    hu, grid = scan((2, 5, 5, 130), (3, 6, 6, 200), (2, 15, 15, 400))
+    found = find_candidates(hu, grid)
+    assert found.count == 2
+    assert sorted(found.size_mm3) == [0.75, 1.5]
+
+
+def test_the_threshold_itself_is_a_candidate_and_one_below_is_not():
+    hu, grid = scan((1, 1, 1, 130), (1, 10, 10, 129))
+    assert find_candidates(hu, grid).hu.tolist() == [130]
+    assert find_candidates(hu, grid, threshold_hu=129).count == 2
+
+
+def test_only_the_region_is_searched_and_islands_are_cut_at_its_border():
+    hu, grid = scan(*[(2, 10, x, 300) for x in range(4, 16)])
+    region_grid = Grid((3.0, 2.0, 2.0), (0.0, 0.0, 0.0), (6, 5, 5))
+    region = np.zeros(region_grid.shape, bool)
+    region[:, :, :2] = True
+    found = find_candidates(hu, grid, region, region_grid)
+    points = found.index * np.array(SPACING)
+    assert found.count == 1
+    assert points[:, 2].max() <= 3.0
+    assert points[:, 2].min() == 2.0
+
+
+def test_an_empty_region_and_a_clean_scan_have_no_candidates():
+    hu, grid = scan((1, 1, 1, 500))
+    region_grid = Grid((3.0, 2.0, 2.0), (0.0, 0.0, 0.0), (6, 5, 5))
+    assert find_candidates(hu, grid, np.zeros(region_grid.shape, bool), region_grid).count == 0
+    assert find_candidates(np.zeros((3, 4, 4), np.int16), ct_grid((3, 4, 4), SPACING)).count == 0
+
+
+def test_maps_carry_peak_fraction_and_island_size():
+    hu, grid = scan((2, 10, 9, 150), (2, 10, 10, 450))
+    target = Grid((3.0, 2.0, 2.0), (0.0, 0.0, 0.0), (6, 5, 5))
+    maps = candidate_maps(find_candidates(hu, grid), grid, target)
+    cell = (2, 2, 2)
+    assert maps["peak"][cell] == 450
+    assert maps["size"][cell] == 1.5
+    np.testing.assert_allclose(maps["fraction"].sum() * 3.0 * 4.0, 1.5, rtol=1e-6)
+
+
+def test_a_thick_voxel_covers_all_the_cells_below_it():
+    hu, grid = scan((2, 10, 10, 300))
+    target = Grid((1.0, 0.5, 0.5), (-1.0, 0.0, 0.0), (18, 20, 20))
+    parts = footprint(find_candidates(hu, grid).index, grid, target)
+    cells = np.concatenate([p[0] for p in parts])
+    assert sorted(cells[:, 0].tolist()) == [6, 7, 8]
+    assert all(p[2] == 1.0 for p in parts)
