@@ -8,7 +8,8 @@ BIN    := $(VENV)/bin
 SAMPLE := out/sample-scan
 RESULT := out/sample
 STAMP  := $(VENV)/.stamps
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# --no-compile: most of what is installed is never imported; Python compiles the rest when it is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 
 .PHONY: score test lint clean
 

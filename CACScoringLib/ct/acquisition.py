@@ -10,12 +10,12 @@ from CACScoringLib.ct.plain_text import plain
 from CACScoringLib.ct.volume import Acquisition
 
 _GATED_WORDS = re.compile(
-    r"\b(?:ca[ -]?sc\w*|calcium|calc ?scor\w*|smart ?score|cardiac|coronar\w*|gated|ecg|ekg|diast\w*|syst\w*|agatston|"
-    r"snapshot|prospective|retrospective)\b",
+    r"\b(?:ca[ -]?sc\w*|calcium|calc ?scor\w*|smart ?score|cardiac|coronar\w*|gated|ecg|ekg|"
+    r"(?:best)?diast\w*|bestsyst\w*|systol\w*|agatston|snapshot|prospective|retrospective)\b",
     re.IGNORECASE,
 )
 _UNGATED_WORDS = re.compile(
-    r"\b(?:un-?gated|non[ -]?gated|ctac|ac ?ct|wb|whole ?body|low ?dose|ldct|lung|thorax|chest|abd\w*|head)\b",
+    r"\b(?:un-?gated|non[ -]?gated|ctac|ac ?ct|wb|whole ?body|low ?dose|ldct|attenuation)\b",
     re.IGNORECASE,
 )
 _NOT_GATED = re.compile(r"\b(?:un-?gated|non?[ -]?gated)\b", re.IGNORECASE)

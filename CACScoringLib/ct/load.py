@@ -103,7 +103,8 @@ def _load_files(files: list[Path], source: str, series_uid: str | None, allow_co
     candidates, rejected = rank_series(wanted)
     if not candidates:
         raise refuse_all(rejected)
-    return _first_without_contrast(candidates, rejected, _unreadable_findings(scan), source, allow_contrast)
+    findings = [*_unreadable_findings(scan), *_study_findings(candidates, source)]
+    return _first_without_contrast(candidates, rejected, findings, source, allow_contrast)
 
 
 def _first_without_contrast(
@@ -114,24 +115,43 @@ def _first_without_contrast(
     allow_contrast: bool,
 ) -> CTVolume:
     """Load candidates in turn until one can be scored; if none can, the best one's refusal stands."""
-    first_refusal: InputRefusedError | None = None
+    refusal: InputRefusedError | None = None
+    fallback: tuple[CTVolume, Candidate] | None = None
     enhanced: list[Candidate] = []
     for index, candidate in enumerate(candidates[:MAX_TRIED]):
-        others = candidates[index + 1 :]
         try:
             ct = _accept(_load_series(candidate.series, source), allow_contrast, hint=contrast_hint(candidate.series))
         except InputRefusedError as error:
-            first_refusal = first_refusal or error
+            refusal = refusal or error
             if error.finding.code == "contrast-enhanced":
                 enhanced.append(candidate)
             else:
                 rejected = [*rejected, (candidate.series, error.finding.code, f"refused: {error.finding.code}")]
             continue
-        choice = choice_finding(candidate, others, rejected, enhanced)
-        return replace(ct, findings=(*([choice] if choice else []), *findings, *ct.findings))
-    if first_refusal is None:
+        if ct.acquisition.contrast:  # allowed, but one without contrast agent is better
+            fallback = fallback or (ct, candidate)
+            enhanced.append(candidate)
+            continue
+        return _with_choice(ct, candidate, candidates[index + 1 :], rejected, enhanced, findings)
+    if fallback is not None:
+        ct, candidate = fallback
+        tried = [item for item in enhanced if item is not candidate]
+        return _with_choice(ct, candidate, candidates[MAX_TRIED:], rejected, tried, findings)
+    if refusal is None:
         raise RuntimeError("no candidate was tried")
-    raise first_refusal
+    raise refusal
+
+
+def _with_choice(
+    ct: CTVolume,
+    chosen: Candidate,
+    others: list[Candidate],
+    rejected: list[tuple[Series, str, str]],
+    enhanced: list[Candidate],
+    findings: list[Finding],
+) -> CTVolume:
+    choice = choice_finding(chosen, others, rejected, enhanced)
+    return replace(ct, findings=(*([choice] if choice else []), *findings, *ct.findings))
 
 
 def _load_series(series: Series, source: str) -> CTVolume:
@@ -185,7 +205,7 @@ def _contrast_findings(measured: ContrastMeasure, allow_contrast: bool, hint: bo
         return [
             warning(
                 "contrast-tag",
-                "The header names a contrast agent, but the blood does not measure as enhanced: check the images.",
+                "The header speaks of contrast agent, but the blood does not measure as enhanced: check the images.",
             )
         ]
     return []
@@ -196,6 +216,18 @@ def _unreadable_findings(scan: HeaderScan) -> list[Finding]:
         return []
     names = ", ".join(scan.unreadable[:4]) + (", ..." if len(scan.unreadable) > 4 else "")
     return [warning("unreadable-files", f"{len(scan.unreadable)} damaged DICOM files were left out: {names}.")]
+
+
+def _study_findings(candidates: list[Candidate], source: str) -> list[Finding]:
+    studies = {str(item.series.first.get("StudyInstanceUID") or "") for item in candidates}
+    if len(studies) < 2:
+        return []
+    return [
+        warning(
+            "several-studies",
+            f"{source} holds CT series of {len(studies)} studies, and only one is scored: give one study.",
+        )
+    ]
 
 
 def _no_dicom(scan: HeaderScan, source: str, images: int) -> InputRefusedError:

@@ -14,11 +14,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 
 
 def plain(text: str, longest: int = _LONGEST) -> str:
-    """Return ``text`` on one line, without terminal or direction control characters, cut if endless.
+    r"""Return ``text`` on one line, without terminal or direction control characters, cut if endless.
 
     Examples
     --------
-    >>> plain("LAD\\x1b[31m\\nred")
+    >>> plain("LAD\x1b[31m\nred")
     'LAD [31m red'
     """
     cleaned = _CONTROL.sub(" ", text).encode("utf-8", "replace").decode("utf-8").strip()

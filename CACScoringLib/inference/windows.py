@@ -15,12 +15,16 @@ BATCH = 2
 WINDOW = 64
 """Edge of a window in voxels (Sartoretti 2023: 64x64x64 patches)."""
 
+OVERLAP = 0.2
+MARGIN = 4
+"""Voxels round what is asked about."""
+
 
 class CancelledError(RuntimeError):
     """The person asked to stop."""
 
 
-def window_starts(length: int, window: int = WINDOW, overlap: float = 0.375) -> list[int]:
+def window_starts(length: int, window: int = WINDOW, overlap: float = OVERLAP) -> list[int]:
     """Return the first voxels of evenly spread windows that cover an axis.
 
     An axis shorter than the window gets one window at 0 (the caller pads).
@@ -37,7 +41,7 @@ def window_starts(length: int, window: int = WINDOW, overlap: float = 0.375) -> 
 
 
 def plan_windows(
-    shape: Sequence[int], wanted: np.ndarray | None = None, window: int = WINDOW, overlap: float = 0.375
+    shape: Sequence[int], wanted: np.ndarray | None = None, window: int = WINDOW, overlap: float = OVERLAP
 ) -> list[tuple[int, int, int]]:
     """Return the corners of the windows to run.
 
@@ -46,14 +50,21 @@ def plan_windows(
     shape : sequence of int
         Grid shape (z, y, x).
     wanted : ndarray of bool, shape (z, y, x), optional
-        Windows without a wanted voxel are left out.
+        Only the box that holds the wanted voxels, with a margin, is covered; windows without a wanted voxel
+        are left out.
     """
-    corners = [
-        (z, y, x)
-        for z in window_starts(shape[0], window, overlap)
-        for y in window_starts(shape[1], window, overlap)
-        for x in window_starts(shape[2], window, overlap)
+    low, high = np.zeros(3, int), np.asarray(shape)
+    if wanted is not None:
+        if not wanted.any():
+            return []
+        index = np.argwhere(wanted)
+        low = np.maximum(index.min(axis=0) - MARGIN, 0)
+        high = np.minimum(index.max(axis=0) + 1 + MARGIN, shape)
+    starts = [
+        [min(a + s, max(n - window, 0)) for s in window_starts(b - a, window, overlap)]
+        for a, b, n in zip(low, high, shape, strict=True)
     ]
+    corners = [(int(z), int(y), int(x)) for z in starts[0] for y in starts[1] for x in starts[2]]
     if wanted is None:
         return corners
     return [c for c in corners if wanted[tuple(slice(v, v + window) for v in c)].any()]

@@ -61,7 +61,14 @@ class Anatomy:
 
 def rotation(azimuth: float, elevation: float, roll: float) -> np.ndarray:
     """Return the rotation matrix of small turns (radians) about z, x and y, rounded."""
-    ca, sa, ce, se, cr, sr = np.cos(azimuth), np.sin(azimuth), np.cos(elevation), np.sin(elevation), np.cos(roll), np.sin(roll)
+    ca, sa, ce, se, cr, sr = (
+        np.cos(azimuth),
+        np.sin(azimuth),
+        np.cos(elevation),
+        np.sin(elevation),
+        np.cos(roll),
+        np.sin(roll),
+    )
     about_z = np.array([[ca, -sa, 0], [sa, ca, 0], [0, 0, 1]])
     about_x = np.array([[1, 0, 0], [0, ce, -se], [0, se, ce]])
     about_y = np.array([[cr, 0, sr], [0, 1, 0], [-sr, 0, cr]])
@@ -76,7 +83,9 @@ def draw_anatomy(seed: int, wide: bool) -> Anatomy:
     age = normal(rng, 62, 10, 35, 90)
     bmi = normal(rng, 27.5, 4.5 * spread, 17.5, 46)
     scale = normal(rng, 1.0 if male else 0.92, 0.06 * spread, 0.8, 1.25)
-    box_size = np.array([normal(rng, 116, 7 * spread), normal(rng, 108, 8 * spread), normal(rng, 98, 5 * spread)]) * scale
+    box_size = (
+        np.array([normal(rng, 116, 7 * spread), normal(rng, 108, 8 * spread), normal(rng, 98, 5 * spread)]) * scale
+    )
     width = box_size[0] / normal(rng, 0.455, 0.035, 0.36, 0.54)
     front = normal(rng, 3, 3, -2, 12)
     spine = front + box_size[1] + normal(rng, 14, 5, 3, 28)

@@ -43,7 +43,11 @@ def draw_target(seed: int, options: PhantomOptions) -> float:
     rng = stream(seed, "target")
     if options.target_agatston is not None:
         low, high = options.target_agatston
-        return float(low) if high <= low else round(float(np.exp(rng.uniform(np.log(max(low, 0.5)), np.log(max(high, 1.0))))), 3)
+        return (
+            float(low)
+            if high <= low
+            else round(float(np.exp(rng.uniform(np.log(max(low, 0.5)), np.log(max(high, 1.0))))), 3)
+        )
     if chance(rng, options.zero_fraction):
         return 0.0
     category = int(rng.choice(len(CATEGORY_WEIGHTS), p=np.array(CATEGORY_WEIGHTS)))
@@ -96,10 +100,19 @@ def draw_lesions(seed: int, branches: list[Branch], target: float, options: Phan
         path, first, last = choices[0] if main else choices[1 + int(rng.integers(len(choices) - 1))]
         at = place(rng, name, main, first, last)
         volume = lognormal(rng, median, 1.15, 0.25, 260.0)
-        density = lognormal(rng, 480.0, 0.42, 180.0, 1250.0)
+        density = lognormal(rng, 520.0, 0.42, 180.0, 1250.0)
         volume = min(volume, max(1.6 * (target - guessed) / (AGATSTON_PER_MG * density * 1e-3), 0.25))
         lesions.append(
-            Lesion(len(lesions), path, at, volume, density, uniform(rng, 0, 6.283), lognormal(rng, 1.0, 0.3, 0.5, 2.2), chance(rng, 0.55))
+            Lesion(
+                len(lesions),
+                path,
+                at,
+                volume,
+                density,
+                uniform(rng, 0, 6.283),
+                lognormal(rng, 1.0, 0.3, 0.5, 2.2),
+                chance(rng, 0.55),
+            )
         )
         guessed += AGATSTON_PER_MG * volume * density * 1e-3
     return lesions
@@ -151,11 +164,13 @@ def particles_of(lesion: Lesion, seed: int, slope: float, scale: float = 1.0) ->
     vessel = owner[np.searchsorted(along, s).clip(0, len(owner) - 1)]
     contrast = np.full(count, lesion.density * slope)
     return [
-        Cloud(int(v), points[vessel == v], volumes[vessel == v], contrast[vessel == v], Vessel(int(v)).name, lesion.index)
+        Cloud(
+            int(v), points[vessel == v], volumes[vessel == v], contrast[vessel == v], Vessel(int(v)).name, lesion.index
+        )
         for v in np.unique(vessel)
     ]
 
 
 def rescaled(lesions: list[Lesion], factor: float) -> list[Lesion]:
     """Return the lesions with their volumes multiplied."""
-    return [replace(lesion, volume=round(min(lesion.volume * factor, 900.0), 5)) for lesion in lesions]
+    return [replace(lesion, volume=round(min(max(lesion.volume * factor, 0.1), 450.0), 5)) for lesion in lesions]

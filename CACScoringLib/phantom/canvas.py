@@ -105,11 +105,12 @@ class Field:
         else:
             base = data[iz]
             out = base + (data[iz + 1] - base) * wz[:, None, None]
-        base = out[:, iy - ylo]
-        out = base + (out[:, iy - ylo + 1] - base) * wy[:, None]
-        step = out[:, :, 1:] - out[:, :, :-1]
         column = ix - xlo
-        return np.take(out, column, axis=2) + np.take(step, column, axis=2) * wx
+        step = out[:, :, 1:] - out[:, :, :-1]
+        out = np.take(out, column, axis=2) + np.take(step, column, axis=2) * wx
+        step = out[:, 1:] - out[:, :-1]
+        row = iy - ylo
+        return np.take(out, row, axis=1) + np.take(step, row, axis=1) * wy[:, None]
 
 
 class Canvas:
@@ -163,7 +164,9 @@ class Canvas:
         if structure is not None:
             self.structures[block][cover >= 0.5] = structure
 
-    def paint(self, low, high, shape: Shape, value: float, *, width: float | None = None, structure: int | None = None) -> None:
+    def paint(
+        self, low, high, shape: Shape, value: float, *, width: float | None = None, structure: int | None = None
+    ) -> None:
         """Paint a shape, given by its signed distance, that lies between the corners low and high (x, y, z)."""
         width = self.edge if width is None else width
         for block in self.chunks(self.grid.block(low, high, width + 0.5)):

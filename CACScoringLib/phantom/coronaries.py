@@ -41,7 +41,10 @@ def smooth_line(controls: np.ndarray, step: float = STEP_MM) -> np.ndarray:
     t = (np.arange(16) / 16.0)[:, None]
     pieces = []
     for p0, p1, p2, p3 in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
-        pieces.append(0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t * t + (3 * p1 - p0 - 3 * p2 + p3) * t**3))
+        pieces.append(
+            0.5
+            * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t * t + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+        )
     return resample(np.vstack([*pieces, controls[-1:]]), step)
 
 
@@ -124,7 +127,15 @@ def build_tree(anatomy: Anatomy, heart: Heart) -> tuple[list[Branch], dict[str, 
     fork = lm[-1]
     start = float(arc_length(lm)[-1])
     lad_points, low, high, _ = line(
-        [(0.68, 0.53, 0.69), (0.755, 0.44, 0.63), (0.74, 0.28, 0.53), (0.73, 0.19, 0.43), (0.78, 0.17, 0.28), (0.90, 0.25, 0.10)], hold=0
+        [
+            (0.68, 0.53, 0.69),
+            (0.755, 0.44, 0.63),
+            (0.74, 0.28, 0.53),
+            (0.73, 0.19, 0.43),
+            (0.78, 0.17, 0.28),
+            (0.90, 0.25, 0.10),
+        ],
+        hold=0,
     )
     lad = finish(np.vstack([fork, lad_points]), low, high, 1, 1.2)
     lad = lad[: int(uniform(rng, 100, 135) * anatomy.unit)]
@@ -148,12 +159,21 @@ def build_tree(anatomy: Anatomy, heart: Heart) -> tuple[list[Branch], dict[str, 
     pda = finish(np.vstack([feeder[-1], pda_points]), low, high, 1, 0.8)
     add("PDA", name, pda, 2.3, 1.3, float(arc_length(feeder)[-1]))
     add_side_branches(branches, anatomy, rng, finish, line, start)
-    drawn = {"dominance": dominance, "lm_length_mm": round(start, 2), "lad_length_mm": round(float(arc_length(lad)[-1]), 1)}
-    drawn |= {"lcx_length_mm": round(float(arc_length(lcx)[-1]), 1), "rca_length_mm": round(float(arc_length(rca)[-1]), 1)}
+    drawn = {
+        "dominance": dominance,
+        "lm_length_mm": round(start, 2),
+        "lad_length_mm": round(float(arc_length(lad)[-1]), 1),
+    }
+    drawn |= {
+        "lcx_length_mm": round(float(arc_length(lcx)[-1]), 1),
+        "rca_length_mm": round(float(arc_length(rca)[-1]), 1),
+    }
     return branches, drawn
 
 
-def add_side_branches(branches: list[Branch], anatomy: Anatomy, rng: np.random.Generator, finish, line, start: float) -> None:
+def add_side_branches(
+    branches: list[Branch], anatomy: Anatomy, rng: np.random.Generator, finish, line, start: float
+) -> None:
     """Add diagonals, marginals, a ramus and an acute marginal (section 2)."""
     by_name = {branch.name: branch for branch in branches}
     ends = {

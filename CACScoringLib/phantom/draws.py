@@ -19,7 +19,9 @@ def stream(seed: int, *names: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([int(seed), *keys])))
 
 
-def normal(rng: np.random.Generator, mean: float, sd: float, low: float | None = None, high: float | None = None) -> float:
+def normal(
+    rng: np.random.Generator, mean: float, sd: float, low: float | None = None, high: float | None = None
+) -> float:
     """Draw from a normal distribution, clipped to [low, high] (by default three standard deviations), rounded."""
     low = mean - 3.0 * sd if low is None else low
     high = mean + 3.0 * sd if high is None else high

@@ -47,7 +47,12 @@ class Heart:
     def muscle(self) -> list[Part]:
         """Return what the coronary arteries lie on."""
         return [
-            self.myocardium, *self.right_ventricle, *self.right_atrium, *self.left_atrium, *self.pulmonary[:3], *self.root
+            self.myocardium,
+            *self.right_ventricle,
+            *self.right_atrium,
+            *self.left_atrium,
+            *self.pulmonary[:3],
+            *self.root,
         ]
 
     def surface(self, points: np.ndarray) -> np.ndarray:
@@ -97,8 +102,14 @@ def build_heart(anatomy: Anatomy) -> Heart:
     ]
     pulmonary = [
         *pipe(outflow[1:], [trunk * 1.08, trunk, trunk]),
-        *pipe([outflow[3], at(0.36, 0.72, 1.02), at(0.10, 0.78, 1.0), at(-0.08, 0.82, 0.97)], [trunk * 0.9, size(11), size(9), size(7)]),
-        *pipe([outflow[3], at(0.66, 0.80, 1.06), at(0.82, 0.98, 1.04), at(0.92, 1.04, 0.88)], [trunk * 0.9, size(11), size(9.5), size(7)]),
+        *pipe(
+            [outflow[3], at(0.36, 0.72, 1.02), at(0.10, 0.78, 1.0), at(-0.08, 0.82, 0.97)],
+            [trunk * 0.9, size(11), size(9), size(7)],
+        ),
+        *pipe(
+            [outflow[3], at(0.66, 0.80, 1.06), at(0.82, 0.98, 1.04), at(0.92, 1.04, 0.88)],
+            [trunk * 0.9, size(11), size(9.5), size(7)],
+        ),
     ]
     atrium_axes = frame(np.array([1.0, 0.05, 0.10]), up)
     la = [
@@ -113,7 +124,11 @@ def build_heart(anatomy: Anatomy) -> Heart:
         *pipe([at(0.70, 0.96, 0.48), at(0.84, 1.06, 0.43), at(0.96, 1.16, 0.28)], [size(7.5), size(5.5), size(4.5)]),
     ]
     ra = [
-        ball(at(0.20, 0.59, 0.37), frame(np.array([0.12, 0.05, 1.0]), np.array([1.0, 0.0, 0.0])), (size(31), size(26), size(23))).above(floor),
+        ball(
+            at(0.20, 0.59, 0.37),
+            frame(np.array([0.12, 0.05, 1.0]), np.array([1.0, 0.0, 0.0])),
+            (size(31), size(26), size(23)),
+        ).above(floor),
         ball(at(0.21, 0.44, 0.66), eye, (size(10), size(13), size(11))),
     ]
     svc = size(9.0)
@@ -134,15 +149,35 @@ def build_heart(anatomy: Anatomy) -> Heart:
         return np.array([x, float(spine_of(anatomy, np.float32(z))) - 0.75 * desc, z])
 
     arch_points = [
-        root_points[-1], at(0.25, 0.64, 1.40), at(0.34, 0.80, 1.54), 0.5 * (at(0.46, 1.02, 1.46) + before_spine(beside + 5, 1.46)),
-        before_spine(beside + 5, 1.25), before_spine(beside + 3, 1.0), before_spine(beside, 0.43), before_spine(0.8 * beside, 0.0),
-        before_spine(0.35 * beside, -0.8), before_spine(0.2 * beside, -1.6),
+        root_points[-1],
+        at(0.25, 0.64, 1.40),
+        at(0.34, 0.80, 1.54),
+        0.5 * (at(0.46, 1.02, 1.46) + before_spine(beside + 5, 1.46)),
+        before_spine(beside + 5, 1.25),
+        before_spine(beside + 3, 1.0),
+        before_spine(beside, 0.43),
+        before_spine(0.8 * beside, 0.0),
+        before_spine(0.35 * beside, -0.8),
+        before_spine(0.2 * beside, -1.6),
     ]
-    arch_radii = [asc, asc * 0.95, asc * 0.9, desc * 1.08, desc * 1.03, desc, desc * 0.97, desc * 0.95, desc * 0.93, desc * 0.9]
+    arch_radii = [
+        asc,
+        asc * 0.95,
+        asc * 0.9,
+        desc * 1.08,
+        desc * 1.03,
+        desc,
+        desc * 0.97,
+        desc * 0.95,
+        desc * 0.93,
+        desc * 0.9,
+    ]
     branches = []
     for offset in ((0.24, 0.60), (0.36, 0.72), (0.44, 0.86)):
         start = at(offset[0], offset[1], 1.50)
-        branches += pipe([start, start + np.array([normal(rng, 0, 6), normal(rng, -2, 4), 45.0 * u])], [size(5.0), size(4.0)])
+        branches += pipe(
+            [start, start + np.array([normal(rng, 0, 6), normal(rng, -2, 4), 45.0 * u])], [size(5.0), size(4.0)]
+        )
     return Heart(
         right_ventricle=rv,
         right_atrium=ra,
@@ -154,7 +189,17 @@ def build_heart(anatomy: Anatomy) -> Heart:
         left_ventricle=cavity.above(floor.grown(wall)).cut(base_cut, -axes[0]),
         root=root,
         arch=[*pipe(arch_points, arch_radii), *branches],
-        points={"mitral": mitral, "apex": apex, "annulus": annulus, "sinus": sinus, "lv": center, "rv": at(0.49, 0.34, 0.31, 0.0)},
-        aorta_line=(np.array([*root_points[1:], *arch_points[1:]]), np.array([size(16.5, 0.0), asc * 0.95, asc, asc, *arch_radii[1:]])),
+        points={
+            "mitral": mitral,
+            "apex": apex,
+            "annulus": annulus,
+            "sinus": sinus,
+            "lv": center,
+            "rv": at(0.49, 0.34, 0.31, 0.0),
+        },
+        aorta_line=(
+            np.array([*root_points[1:], *arch_points[1:]]),
+            np.array([size(16.5, 0.0), asc * 0.95, asc, asc, *arch_radii[1:]]),
+        ),
         lv_axes=axes,
     )

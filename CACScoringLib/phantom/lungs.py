@@ -19,7 +19,9 @@ PAINTED_RADIUS_MM = 1.6
 def paint_lung_vessels(canvas: Canvas, anatomy: Anatomy, heart: Heart, tissue: Tissue, thorax: Thorax) -> None:
     """Grow a tree from each hilum and add it where there is lung."""
     rng = stream(anatomy.seed, "lungs")
-    hila = [(anatomy.box(-0.04, 0.90, z), -1.0) for z in (0.95, 0.62, 0.42)] + [(anatomy.box(1.0, 1.0, z), 1.0) for z in (0.95, 0.66, 0.42)]
+    hila = [(anatomy.box(-0.04, 0.90, z), -1.0) for z in (0.95, 0.62, 0.42)] + [
+        (anatomy.box(1.0, 1.0, z), 1.0) for z in (0.95, 0.66, 0.42)
+    ]
     thin: list[np.ndarray] = []
     for start, side in hila:
         for _ in range(4):
@@ -51,7 +53,14 @@ def splat_lines(canvas: Canvas, rows: np.ndarray, thorax: Thorax, tissue: Tissue
     """Add thin vessels (x, y, z, mm3) to lung voxels by trilinear weights."""
     grid = canvas.grid
     points = grid.to_scan(rows[:, :3])
-    index = np.stack([(points[:, 2] - grid.origin[0]) / grid.spacing[0], (points[:, 1] - grid.origin[1]) / grid.spacing[1], (points[:, 0] - grid.origin[2]) / grid.spacing[2]], axis=1)
+    index = np.stack(
+        [
+            (points[:, 2] - grid.origin[0]) / grid.spacing[0],
+            (points[:, 1] - grid.origin[1]) / grid.spacing[1],
+            (points[:, 0] - grid.origin[2]) / grid.spacing[2],
+        ],
+        axis=1,
+    )
     inside = ((index >= 0) & (index < np.array(grid.shape) - 1.001)).all(axis=1)
     index, mass = index[inside], 0.7 * rows[inside, 3] * (tissue.blood - tissue.lung) / float(np.prod(grid.spacing))
     if not len(index):
@@ -63,7 +72,11 @@ def splat_lines(canvas: Canvas, rows: np.ndarray, thorax: Thorax, tissue: Tissue
     for dz in (0, 1):
         for dy in (0, 1):
             for dx in (0, 1):
-                part = (w[:, 0] if dz else 1 - w[:, 0]) * (w[:, 1] if dy else 1 - w[:, 1]) * (w[:, 2] if dx else 1 - w[:, 2])
+                part = (
+                    (w[:, 0] if dz else 1 - w[:, 0])
+                    * (w[:, 1] if dy else 1 - w[:, 1])
+                    * (w[:, 2] if dx else 1 - w[:, 2])
+                )
                 keys.append(flat + (dz * grid.shape[1] + dy) * grid.shape[2] + dx)
                 values.append(part * mass)
     unique, inverse = np.unique(np.concatenate(keys), return_inverse=True)

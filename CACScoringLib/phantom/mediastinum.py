@@ -34,11 +34,19 @@ def sac_parts(anatomy: Anatomy, heart: Heart) -> list[Part]:
 def envelope_parts(anatomy: Anatomy, heart: Heart, oesophagus: list[Part], airways: list[Part]) -> list[Part]:
     """Return what the mediastinal fat wraps, besides the sac."""
     u = anatomy.unit
-    parts = [part.grown(1.8) for part in (*heart.root, *heart.arch[:5], *heart.arch[-6:], *heart.cavae[:3], *heart.pulmonary)]
+    parts = [
+        part.grown(1.8) for part in (*heart.root, *heart.arch[:5], *heart.arch[-6:], *heart.cavae[:3], *heart.pulmonary)
+    ]
     parts += [part.grown(1.2) for part in (*heart.arch[5:-6], *heart.cavae[3:4], *heart.veins)]
     parts += [part.grown(3.0) for part in oesophagus] + [part.grown(4.0) for part in airways[:3]]
-    parts += [rod(heart.points["sinus"] + np.array([6.0, -10 * u, 35 * u]), heart.points["sinus"] + np.array([0.0, 0.0, 110 * u]), 14 * u)]
-    parts += fat_pads(anatomy)
+    parts += [
+        rod(
+            heart.points["sinus"] + np.array([6.0, -10 * u, 35 * u]),
+            heart.points["sinus"] + np.array([0.0, 0.0, 110 * u]),
+            14 * u,
+        )
+    ]
+    parts += [part.above(heart_floor(anatomy).grown(1.0)) for part in fat_pads(anatomy)]
     return parts
 
 
@@ -75,7 +83,13 @@ def paint_mediastinum(
         canvas.blend(block, swung(inside, swing, canvas.edge), value)
         s = sac(block)
         line = sdf.alpha(np.abs(s + np.float32(0.2)) - np.float32(0.4), canvas.edge)
-        shown = np.clip(np.float32(0.28) + np.float32(0.3) * slow(block) + (middle - canvas.coordinates(block)[1]) * np.float32(0.006), 0.0, 0.6)
+        shown = np.clip(
+            np.float32(0.28)
+            + np.float32(0.3) * slow(block)
+            + (middle - canvas.coordinates(block)[1]) * np.float32(0.006),
+            0.0,
+            0.6,
+        )
         canvas.blend(block, shown * line, soft)
     for part in oesophagus:
         canvas.paint(part.low, part.high, part.shape, tissue.muscle - 6.0)
@@ -101,7 +115,11 @@ def fat_pads(anatomy: Anatomy) -> list[Part]:
     return [
         ball(left, np.eye(3), (normal(rng, 34, 7) * size, normal(rng, 17, 4) * size, normal(rng, 22, 5) * size)),
         ball(right, np.eye(3), (normal(rng, 20, 5) * size, normal(rng, 20, 5) * size, normal(rng, 18, 5) * size)),
-        ball(anatomy.box(0.45, 0.0, 0.10), np.eye(3), (normal(rng, 34, 7) * size, normal(rng, 12, 4) * size, normal(rng, 24, 5) * size)),
+        ball(
+            anatomy.box(0.45, 0.0, 0.10),
+            np.eye(3),
+            (normal(rng, 34, 7) * size, normal(rng, 12, 4) * size, normal(rng, 24, 5) * size),
+        ),
     ]
 
 

@@ -22,7 +22,9 @@ ENRICHED = {
 METAL_HU = 9000.0
 
 
-def draw_mimics(anatomy: Anatomy, heart: Heart, branches: list[Branch], slope: float, enriched: bool) -> dict[str, list[Cloud]]:
+def draw_mimics(
+    anatomy: Anatomy, heart: Heart, branches: list[Branch], slope: float, enriched: bool
+) -> dict[str, list[Cloud]]:
     """Draw which mimics a patient has, and their clouds."""
     makers = {
         "aortic-wall": aortic_wall, "aortic-root": aortic_root, "aortic-valve": aortic_valve, "mitral-annulus": mitral_annulus,
@@ -52,14 +54,18 @@ def shell(rng, center, axes, radii, angle, arc, height, thick, volume, contrast,
     return Cloud(int(label), np.round(points, 4), volume * weights / weights.sum(), np.full(count, contrast), moving)
 
 
-def line_cloud(rng, points: np.ndarray, radius: float, contrast: float, label: int, moving: str = "", step: float = 0.3) -> Cloud:
+def line_cloud(
+    rng, points: np.ndarray, radius: float, contrast: float, label: int, moving: str = "", step: float = 0.3
+) -> Cloud:
     """Return particles along a polyline: a wire."""
     d = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
     along = np.concatenate([[0.0], np.cumsum(d)])
     at = np.arange(0.0, along[-1], step)
     line = np.stack([np.interp(at, along, points[:, i]) for i in range(3)], axis=1)
     line = line + rng.normal(0, 0.35 * radius, line.shape)
-    return Cloud(int(label), np.round(line, 4), np.full(len(at), np.pi * radius**2 * step), np.full(len(at), contrast), moving)
+    return Cloud(
+        int(label), np.round(line, 4), np.full(len(at), np.pi * radius**2 * step), np.full(len(at), contrast), moving
+    )
 
 
 def blob(rng, center, radius: float, volume: float, contrast: float, label: int, moving: str = "") -> Cloud:
@@ -112,7 +118,17 @@ def aortic_valve(rng, anatomy, heart, branches, slope) -> list[Cloud]:
         angle, distance = uniform(rng, 0, 6.28), uniform(rng, 1, 11)
         spot = center + axes[0] * uniform(rng, -3, 4) + distance * (np.cos(angle) * axes[1] + np.sin(angle) * axes[2])
         volume = lognormal(rng, 12, 1.1, 1, 300)
-        clouds.append(blob(rng, spot, 1.1 * volume ** (1 / 3), volume, lognormal(rng, 600, 0.4, 200, 1300) * slope, NonCoronary.AORTIC_VALVE, "root"))
+        clouds.append(
+            blob(
+                rng,
+                spot,
+                1.1 * volume ** (1 / 3),
+                volume,
+                lognormal(rng, 600, 0.4, 200, 1300) * slope,
+                NonCoronary.AORTIC_VALVE,
+                "root",
+            )
+        )
     return clouds
 
 
@@ -156,16 +172,37 @@ def lymph_nodes(rng, anatomy, heart, branches, slope) -> list[Cloud]:
     for _ in range(1 + int(rng.integers(4))):
         spot = anatomy.box(*spots[int(rng.integers(len(spots)))]) + np.clip(rng.normal(0, 4, 3), -9, 9)
         volume = lognormal(rng, 60, 0.9, 4, 450)
-        clouds.append(blob(rng, spot, 0.9 * volume ** (1 / 3), volume, lognormal(rng, 500, 0.5, 150, 1200) * slope, NonCoronary.OTHER))
+        clouds.append(
+            blob(
+                rng,
+                spot,
+                0.9 * volume ** (1 / 3),
+                volume,
+                lognormal(rng, 500, 0.5, 150, 1200) * slope,
+                NonCoronary.OTHER,
+            )
+        )
     return clouds
 
 
 def papillary(rng, anatomy, heart, branches, slope) -> list[Cloud]:
     axes = heart.lv_axes
     angle = uniform(rng, 0, 6.28)
-    spot = heart.points["lv"] + axes[0] * 12.0 + 15.0 * anatomy.unit * (np.cos(angle) * axes[1] + np.sin(angle) * axes[2])
+    spot = (
+        heart.points["lv"] + axes[0] * 12.0 + 15.0 * anatomy.unit * (np.cos(angle) * axes[1] + np.sin(angle) * axes[2])
+    )
     volume = lognormal(rng, 8, 0.8, 1, 60)
-    return [blob(rng, spot, 0.9 * volume ** (1 / 3), volume, lognormal(rng, 450, 0.4, 200, 900) * slope, NonCoronary.OTHER, "heart")]
+    return [
+        blob(
+            rng,
+            spot,
+            0.9 * volume ** (1 / 3),
+            volume,
+            lognormal(rng, 450, 0.4, 200, 900) * slope,
+            NonCoronary.OTHER,
+            "heart",
+        )
+    ]
 
 
 def stent(rng, anatomy, heart, branches, slope) -> list[Cloud]:
@@ -183,7 +220,15 @@ def stent(rng, anatomy, heart, branches, slope) -> list[Cloud]:
     turn, radius = rng.random(count) * 2 * np.pi, uniform(rng, 1.3, 2.0)
     points = center + radius * (np.cos(turn)[:, None] * axes[1] + np.sin(turn)[:, None] * axes[2])
     volume = 2 * np.pi * radius * len(line) * 0.09 * uniform(rng, 0.15, 0.3)
-    return [Cloud(int(NonCoronary.OTHER), np.round(points, 4), np.full(count, volume / count), np.full(count, METAL_HU), branch.name)]
+    return [
+        Cloud(
+            int(NonCoronary.OTHER),
+            np.round(points, 4),
+            np.full(count, volume / count),
+            np.full(count, METAL_HU),
+            branch.name,
+        )
+    ]
 
 
 def clips(rng, anatomy, heart, branches, slope) -> list[Cloud]:
@@ -203,12 +248,28 @@ def wires(rng, anatomy, heart, branches, slope) -> list[Cloud]:
         z = (0.25 + 0.24 * i) * anatomy.box_size[2] + normal(rng, 0, 4)
         lean = anatomy.chest_tilt * max(z - 0.5 * anatomy.box_size[2], 0.0)
         x, y = 15.0 * np.cos(turn), -6.5 + lean + 8.0 * np.sin(turn)
-        clouds.append(line_cloud(rng, np.stack([x, y, z + 2.0 * np.cos(turn + i)], axis=1), 0.45, METAL_HU, NonCoronary.OTHER, step=0.2))
+        clouds.append(
+            line_cloud(
+                rng, np.stack([x, y, z + 2.0 * np.cos(turn + i)], axis=1), 0.45, METAL_HU, NonCoronary.OTHER, step=0.2
+            )
+        )
     return clouds
 
 
 def lead(rng, anatomy, heart, branches, slope) -> list[Cloud]:
-    points = np.stack([anatomy.box(*p) for p in ((0.30, 0.2, 2.1), (0.10, 0.60, 1.5), (0.10, 0.62, 1.0), (0.17, 0.55, 0.5), (0.32, 0.50, 0.34), (0.66, 0.30, 0.16))])
+    points = np.stack(
+        [
+            anatomy.box(*p)
+            for p in (
+                (0.30, 0.2, 2.1),
+                (0.10, 0.60, 1.5),
+                (0.10, 0.62, 1.0),
+                (0.17, 0.55, 0.5),
+                (0.32, 0.50, 0.34),
+                (0.66, 0.30, 0.16),
+            )
+        ]
+    )
     return [line_cloud(rng, points, 0.7, METAL_HU * 0.7, NonCoronary.OTHER, "heart", step=0.25)]
 
 

@@ -8,7 +8,6 @@ from scipy import fft
 from CACScoringLib.phantom.draws import stream
 from CACScoringLib.phantom.scanner import Scanner
 
-
 LEVEL_FOR_HORIZONTAL_STREAKS = 1.12
 """Relative noise of a slice beyond which rays from side to side are the noisiest (liver, shoulders): streaks lie flat."""
 
@@ -63,7 +62,7 @@ def add_noise(hu: np.ndarray, scanner: Scanner, level: np.ndarray, pixel: float)
 
 def enlarged(small: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Return a coarse map of a slice at full size, by linear interpolation."""
-    for axis in (0, 1):
+    for axis in (1, 0):
         at = (np.arange(shape[axis]) + 0.5) * small.shape[axis] / shape[axis] - 0.5
         at = np.clip(at, 0.0, small.shape[axis] - 1.001)
         cell = at.astype(np.intp)

@@ -42,7 +42,9 @@ def kernel(sigma: float) -> np.ndarray:
     return np.round(weights / weights.sum(), 7)
 
 
-def splat(cloud: Cloud, grid: Grid, fwhm: float, thickness: float, paths: np.ndarray) -> tuple[tuple[slice, ...], np.ndarray] | None:
+def splat(
+    cloud: Cloud, grid: Grid, fwhm: float, thickness: float, paths: np.ndarray
+) -> tuple[tuple[slice, ...], np.ndarray] | None:
     """Image a cloud: return the block of the grid that it touches and its contrast there in HU, or None outside.
 
     ``paths`` (slices, m, 3) holds the displacements (x, y, z) that each slice averages over. The slice profile is a box of the slice
@@ -59,8 +61,14 @@ def splat(cloud: Cloud, grid: Grid, fwhm: float, thickness: float, paths: np.nda
     reach = 0.75 * thickness
     z0 = max(int(np.ceil((lo[2] - reach - grid.origin[0]) / spacing)), 0)
     z1 = min(int(np.floor((hi[2] + reach - grid.origin[0]) / spacing)) + 1, grid.shape[0])
-    y0, y1 = int(np.floor((lo[1] - grid.origin[1]) / pixel)) - margin, int(np.ceil((hi[1] - grid.origin[1]) / pixel)) + margin + 1
-    x0, x1 = int(np.floor((lo[0] - grid.origin[2]) / pixel)) - margin, int(np.ceil((hi[0] - grid.origin[2]) / pixel)) + margin + 1
+    y0, y1 = (
+        int(np.floor((lo[1] - grid.origin[1]) / pixel)) - margin,
+        int(np.ceil((hi[1] - grid.origin[1]) / pixel)) + margin + 1,
+    )
+    x0, x1 = (
+        int(np.floor((lo[0] - grid.origin[2]) / pixel)) - margin,
+        int(np.ceil((hi[0] - grid.origin[2]) / pixel)) + margin + 1,
+    )
     if z0 >= z1 or y1 <= 0 or x1 <= 0 or y0 >= grid.shape[1] or x0 >= grid.shape[2]:
         return None
     rows, columns = y1 - y0, x1 - x0
@@ -79,12 +87,20 @@ def splat(cloud: Cloud, grid: Grid, fwhm: float, thickness: float, paths: np.nda
         value = profile[m, n]
         cell = iy * columns + ix
         total = np.zeros(rows * columns)
-        for offset, part in ((0, (1 - wx) * (1 - wy)), (1, wx * (1 - wy)), (columns, (1 - wx) * wy), (columns + 1, wx * wy)):
+        for offset, part in (
+            (0, (1 - wx) * (1 - wy)),
+            (1, wx * (1 - wy)),
+            (columns, (1 - wx) * wy),
+            (columns + 1, wx * wy),
+        ):
             total += np.bincount(cell + offset, weights=value * part, minlength=rows * columns)
         out[z - z0] = total.reshape(rows, columns)
     out = ndimage.correlate1d(out, taps, axis=1, mode="constant")
     out = ndimage.correlate1d(out, taps, axis=2, mode="constant")
-    cy, cx = slice(max(-y0, 0), rows - max(y1 - grid.shape[1], 0)), slice(max(-x0, 0), columns - max(x1 - grid.shape[2], 0))
+    cy, cx = (
+        slice(max(-y0, 0), rows - max(y1 - grid.shape[1], 0)),
+        slice(max(-x0, 0), columns - max(x1 - grid.shape[2], 0)),
+    )
     block = (slice(z0, z1), slice(max(y0, 0), min(y1, grid.shape[1])), slice(max(x0, 0), min(x1, grid.shape[2])))
     return block, out[:, cy, cx]
 

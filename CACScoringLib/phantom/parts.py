@@ -42,7 +42,9 @@ class Part:
         offset = float((np.asarray(point) * np.asarray(normal)).sum())
 
         def clipped(x, y, z):
-            plane = x * np.float32(normal[0]) + y * np.float32(normal[1]) + z * np.float32(normal[2]) - np.float32(offset)
+            plane = (
+                x * np.float32(normal[0]) + y * np.float32(normal[1]) + z * np.float32(normal[2]) - np.float32(offset)
+            )
             return np.maximum(shape(x, y, z), plane)
 
         return Part(clipped, self.low, self.high)
@@ -61,7 +63,9 @@ def rod(a, b, radius_a: float, radius_b: float | None = None) -> Part:
     radius_b = radius_a if radius_b is None else radius_b
     reach = max(radius_a, radius_b)
     return Part(
-        lambda x, y, z: sdf.capsule(x, y, z, a, b, radius_a, radius_b), np.minimum(a, b) - reach, np.maximum(a, b) + reach
+        lambda x, y, z: sdf.capsule(x, y, z, a, b, radius_a, radius_b),
+        np.minimum(a, b) - reach,
+        np.maximum(a, b) + reach,
     )
 
 
@@ -90,5 +94,7 @@ def union_field(canvas: Canvas, parts: Sequence[Part], fillet: float, margin: fl
             continue
         zs, ys, xs = block
         distance = part.shape(x[None, ys, xs], y[None, ys, xs], z[zs][:, None, None])
-        data[block] = sdf.smooth_union(data[block], distance, fillet) if fillet > 0 else np.minimum(data[block], distance)
+        data[block] = (
+            sdf.smooth_union(data[block], distance, fillet) if fillet > 0 else np.minimum(data[block], distance)
+        )
     return Field(data, canvas.grid, coarse)

@@ -99,7 +99,9 @@ def synthetic_versus_real(data: Path, output: Path, gated_seed: int = 12) -> Pat
     for r, (title, images) in enumerate(rows):
         for c, image in enumerate(images):
             axis = axes[r, c]
-            axis.imshow(image, cmap="gray", vmin=WINDOW_CENTER - WINDOW_WIDTH / 2, vmax=WINDOW_CENTER + WINDOW_WIDTH / 2)
+            axis.imshow(
+                image, cmap="gray", vmin=WINDOW_CENTER - WINDOW_WIDTH / 2, vmax=WINDOW_CENTER + WINDOW_WIDTH / 2
+            )
             axis.set_xticks([])
             axis.set_yticks([])
             if r == 0:

@@ -11,8 +11,8 @@ from CACScoringLib.phantom.canvas import Grid
 from CACScoringLib.phantom.draws import chance, lognormal, normal, stream, uniform
 
 PROTOCOLS = ("gated", "spect-ctac", "pet-ctac", "chest")
-RENDER_PIXEL_MM = 0.86
-"""Anatomy is painted on pixels of at least this size and interpolated: its edges are blurred more than that."""
+RENDER_PIXEL_OF_FWHM = 0.55
+"""Anatomy is painted on pixels of this share of the in-plane blur (0.8 to 1.25 mm) and interpolated."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ class Scanner:
         return asdict(self)
 
 
+def render_columns(scanner: Scanner) -> int:
+    """Return the number of columns that anatomy is painted on; at most those of the image."""
+    pixel = min(max(RENDER_PIXEL_OF_FWHM * scanner.fwhm, 0.8), 1.25)
+    return min(int(round(scanner.fov / pixel)), scanner.matrix)
+
+
 def draw_scanner(seed: int, protocol: str, anatomy: Anatomy, matrix: int, wide: bool) -> Scanner:
     """Draw an acquisition of a protocol."""
     rng = stream(seed, "scanner", protocol)
@@ -81,8 +87,17 @@ def draw_scanner(seed: int, protocol: str, anatomy: Anatomy, matrix: int, wide: 
         kvp = pick([120, 100, 80], [0.85, 0.11, 0.04])
         thickness = pick([3.0, 2.5], [0.75, 0.25])
         increment, fov, mas = thickness, uniform(rng, 180, 250), uniform(rng, 30, 90)
-        sd, fwhm, peak = normal(rng, 20, 4 * spread, 9, 38), normal(rng, 1.55, 0.15 * spread, 1.0, 2.2), normal(rng, 0.26, 0.05, 0.15, 0.42)
-        mixing, motion, window, step = uniform(rng, 0.0, 0.15), lognormal(rng, 1.6, 0.5, 0.4, 4.5), uniform(rng, 0.08, 0.2), 0.0
+        sd, fwhm, peak = (
+            normal(rng, 20, 4 * spread, 9, 38),
+            normal(rng, 1.55, 0.15 * spread, 1.0, 2.2),
+            normal(rng, 0.26, 0.05, 0.15, 0.42),
+        )
+        mixing, motion, window, step = (
+            uniform(rng, 0.0, 0.15),
+            lognormal(rng, 1.6, 0.5, 0.4, 4.5),
+            uniform(rng, 0.08, 0.2),
+            0.0,
+        )
         angle = normal(rng, 0, 2.5 * spread, -10, 10)
     elif protocol == "chest":
         kvp = pick([120, 100, 140], [0.8, 0.1, 0.1])
@@ -92,7 +107,12 @@ def draw_scanner(seed: int, protocol: str, anatomy: Anatomy, matrix: int, wide: 
         sd = normal(rng, 38 if sharp else 24, 7 * spread, 10, 60)
         fwhm = normal(rng, 1.05 if sharp else 1.5, 0.15 * spread, 0.8, 2.2)
         peak = normal(rng, 0.45 if sharp else 0.25, 0.07, 0.15, 0.7)
-        mixing, motion, window, step = uniform(rng, 0.2, 0.45), lognormal(rng, 4.5, 0.45, 1.5, 15), uniform(rng, 0.3, 0.6), uniform(rng, 0.05, 0.5)
+        mixing, motion, window, step = (
+            uniform(rng, 0.2, 0.45),
+            lognormal(rng, 4.5, 0.45, 1.5, 15),
+            uniform(rng, 0.3, 0.6),
+            uniform(rng, 0.05, 0.5),
+        )
         angle = normal(rng, 0, 3 * spread, -10, 10)
     elif protocol == "pet-ctac":
         kvp = pick([100, 120, 140], [0.45, 0.3, 0.25])
@@ -100,15 +120,33 @@ def draw_scanner(seed: int, protocol: str, anatomy: Anatomy, matrix: int, wide: 
         if chance(rng, 0.3):
             thickness = increment = pick([2.5, 4.0, 5.0], [0.5, 0.25, 0.25])
         fov, mas = pick([500, 550, 600, 700], [0.6, 0.1, 0.1, 0.2]), uniform(rng, 9, 40)
-        sd, fwhm, peak = normal(rng, 19, 6 * spread, 8, 45), normal(rng, 2.3, 0.25 * spread, 1.6, 3.2), normal(rng, 0.20, 0.03, 0.13, 0.3)
-        mixing, motion, window, step = uniform(rng, 0.1, 0.35), lognormal(rng, 6, 0.4, 2.5, 15), uniform(rng, 0.5, 1.1), uniform(rng, 0.1, 0.5)
+        sd, fwhm, peak = (
+            normal(rng, 19, 6 * spread, 8, 45),
+            normal(rng, 2.3, 0.25 * spread, 1.6, 3.2),
+            normal(rng, 0.20, 0.03, 0.13, 0.3),
+        )
+        mixing, motion, window, step = (
+            uniform(rng, 0.1, 0.35),
+            lognormal(rng, 6, 0.4, 2.5, 15),
+            uniform(rng, 0.5, 1.1),
+            uniform(rng, 0.1, 0.5),
+        )
         angle = normal(rng, 0, 3 * spread, -10, 10)
     elif protocol == "spect-ctac":
         kvp = pick([120, 130], [0.6, 0.4])
         thickness = increment = pick([2.5, 3.0, 4.0, 5.0], [0.25, 0.25, 0.15, 0.35])
         fov, mas = pick([500, 550, 600], [0.7, 0.15, 0.15]), uniform(rng, 10, 40)
-        sd, fwhm, peak = normal(rng, 24, 8 * spread, 10, 55), normal(rng, 2.5, 0.35 * spread, 1.7, 3.5), normal(rng, 0.19, 0.03, 0.12, 0.3)
-        mixing, motion, window, step = uniform(rng, 0.1, 0.35), lognormal(rng, 7, 0.4, 3, 15), uniform(rng, 0.6, 1.5), uniform(rng, 0.1, 0.5)
+        sd, fwhm, peak = (
+            normal(rng, 24, 8 * spread, 10, 55),
+            normal(rng, 2.5, 0.35 * spread, 1.7, 3.5),
+            normal(rng, 0.19, 0.03, 0.12, 0.3),
+        )
+        mixing, motion, window, step = (
+            uniform(rng, 0.1, 0.35),
+            lognormal(rng, 7, 0.4, 3, 15),
+            uniform(rng, 0.6, 1.5),
+            uniform(rng, 0.1, 0.5),
+        )
         angle = normal(rng, 0, 3 * spread, -10, 10)
     else:
         raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
@@ -132,7 +170,10 @@ def scan_grid(scanner: Scanner, anatomy: Anatomy, pixel: float) -> Grid:
     x0, depth = float(anatomy.box_origin[0] + 0.5 * anatomy.box_size[0]), anatomy.chest_depth
     if scanner.protocol == "gated":
         low, high = -uniform(rng, 4, 18), s * uniform(rng, 1.08, 1.32)
-        center = (x0 + normal(rng, 0, 9), float(anatomy.box_origin[1]) + 0.5 * float(anatomy.box_size[1]) + normal(rng, 6, 8))
+        center = (
+            x0 + normal(rng, 0, 9),
+            float(anatomy.box_origin[1]) + 0.5 * float(anatomy.box_size[1]) + normal(rng, 6, 8),
+        )
     elif scanner.protocol == "chest":
         low, high = -uniform(rng, 45, 80), anatomy.apex_height + uniform(rng, 0, 20)
         center = (normal(rng, 0, 6), 0.5 * depth + 4 + normal(rng, 0, 6))

@@ -94,7 +94,11 @@ def superellipse(x, y, half_width, half_depth, square: float = 0.0) -> np.ndarra
     """Return the first-order distance to an ellipse in the axial plane, made squarish by ``square`` (0 to 0.5)."""
     qx, qy = x / half_width, y / half_depth
     qx, qy = qx * qx, qy * qy
-    f = np.float32(1.0 - square) * (qx + qy) + np.float32(square) * np.sqrt(qx * qx + qy * qy + TINY) if square else qx + qy
+    f = (
+        np.float32(1.0 - square) * (qx + qy) + np.float32(square) * np.sqrt(qx * qx + qy * qy + TINY)
+        if square
+        else qx + qy
+    )
     r = np.sqrt(f + TINY)
     gx, gy = qx / (half_width * half_width), qy / (half_depth * half_depth)
     return (r - np.float32(1.0)) * np.sqrt((qx + qy + TINY) / (gx + gy + TINY))

@@ -24,4 +24,6 @@ def heart_floor(anatomy: Anatomy) -> Part:
     """Return the part of the diaphragm that the heart rests on: nearly flat, lower to the left and front."""
     x0 = float(anatomy.box_origin[0] + 0.5 * anatomy.box_size[0])
     radius = 190.0
-    return ball((x0 - 22.0, 0.36 * anatomy.chest_depth + 22.0, anatomy.floor - radius), np.eye(3), (radius, radius, radius))
+    return ball(
+        (x0 - 22.0, 0.36 * anatomy.chest_depth + 22.0, anatomy.floor - radius), np.eye(3), (radius, radius, radius)
+    )

@@ -21,17 +21,20 @@ from CACScoringLib.phantom.mimics import draw_mimics
 from CACScoringLib.phantom.motion import motion_paths
 from CACScoringLib.phantom.noise import add_noise
 from CACScoringLib.phantom.particles import Cloud, splat
+from CACScoringLib.phantom.parts import pipe
 from CACScoringLib.phantom.patient import LesionTruth, PatientTruth, PhantomOptions, SyntheticPatient
-from CACScoringLib.phantom.scanner import RENDER_PIXEL_MM, Scanner, draw_scanner, scan_grid
+from CACScoringLib.phantom.scanner import Scanner, draw_scanner, render_columns, scan_grid
 from CACScoringLib.phantom.table import paint_table
 from CACScoringLib.phantom.thorax import paint_thorax
 from CACScoringLib.phantom.tissue import draw_tissue
-from CACScoringLib.phantom.truth import THRESHOLD_HU, expert_labels, noise_free_scores
+from CACScoringLib.phantom.truth import THRESHOLD_HU, agatston, expert_labels, noise_free_scores
 from CACScoringLib.vocabulary import Vessel
 
 EDGE_OF_FWHM = 0.72
 """Half length of the smoothstep edge for a point-spread function of a given width."""
 TARGET_TOLERANCE = 0.12
+MOST_GROWTH = 3.5
+"""Lesions that blur hides are not made larger than this to reach a score: ungated scans may miss calcium."""
 
 
 class Calcium:
@@ -85,7 +88,9 @@ def scan_patient(seed: int, anatomy: Anatomy, scanner: Scanner, options: Phantom
     calcium = Calcium(grid, scanner)
     mimics = draw_mimics(anatomy, heart, branches, tissue.calcium_slope, options.enriched)
     other = calcium.image([cloud for clouds in mimics.values() for cloud in clouds])
-    lesions, coronary = reach_target(seed, branches, calcium, clean, tissue.calcium_slope, draw_target(seed, options), options)
+    lesions, coronary = reach_target(
+        seed, branches, calcium, clean, tissue.calcium_slope, draw_target(seed, options), options
+    )
     contrast, owner = combine(grid.shape, [*coronary, *other])
     clean += contrast
     scores = noise_free_scores(clean, contrast, owner, grid.spacing, lesions, seed)
@@ -106,8 +111,7 @@ def scan_patient(seed: int, anatomy: Anatomy, scanner: Scanner, options: Phantom
 
 def render_anatomy(anatomy, scanner, tissue, heart, branches, grid) -> tuple[np.ndarray, np.ndarray]:
     """Return the noise-free image without calcium (float32) and the structure map on the output grid."""
-    columns = min(int(round(scanner.fov / RENDER_PIXEL_MM)), scanner.matrix)
-    canvas_grid = scan_grid(scanner, anatomy, scanner.fov / columns)
+    canvas_grid = scan_grid(scanner, anatomy, scanner.fov / render_columns(scanner))
     canvas = Canvas(canvas_grid, max(EDGE_OF_FWHM * scanner.fwhm, 0.6))
     thorax = paint_thorax(canvas, anatomy, tissue)
     paint_lung_vessels(canvas, anatomy, heart, tissue, thorax)
@@ -124,7 +128,14 @@ def render_anatomy(anatomy, scanner, tissue, heart, branches, grid) -> tuple[np.
     finer = Field(canvas.hu, grid, canvas_grid)
     for block in canvas.chunks(grid.everything):
         out[block] = finer(block)
-    nearest = [np.clip(np.rint((grid.axis(i) - canvas_grid.origin[i]) / canvas_grid.spacing[i]).astype(np.intp), 0, canvas_grid.shape[i] - 1) for i in (1, 2)]
+    nearest = [
+        np.clip(
+            np.rint((grid.axis(i) - canvas_grid.origin[i]) / canvas_grid.spacing[i]).astype(np.intp),
+            0,
+            canvas_grid.shape[i] - 1,
+        )
+        for i in (1, 2)
+    ]
     return out, canvas.structures[:, nearest[0][:, None], nearest[1][None, :]]
 
 
@@ -139,7 +150,9 @@ def shade(canvas: Canvas, scanner: Scanner) -> None:
     field = canvas.noise(stream(scanner.seed, "shading", scanner.protocol), 22.0)
     for block in canvas.chunks(canvas.grid.everything):
         view = canvas.hu[block]
-        view += np.float32(scanner.shading) * field(block) * np.clip(view * np.float32(0.005) + np.float32(2.0), 0.0, 1.0)
+        view += (
+            np.float32(scanner.shading) * field(block) * np.clip(view * np.float32(0.005) + np.float32(2.0), 0.0, 1.0)
+        )
 
 
 def sharpen(hu: np.ndarray, gain: float, sigma: float) -> None:
@@ -154,12 +167,10 @@ def sharpen(hu: np.ndarray, gain: float, sigma: float) -> None:
 
 def paint_cords(canvas: Canvas, branches, tissue, scanner: Scanner) -> None:
     """Paint the arteries as soft-tissue cords in fat, fainter where motion blurs them."""
-    from CACScoringLib.phantom.parts import pipe
-
     faint = 1.0 if scanner.gated else 1.6
     for branch in branches:
-        points = branch.points[:: 4]
-        radii = branch.radius[:: 4] + WALL_MM
+        points = branch.points[::4]
+        radii = branch.radius[::4] + WALL_MM
         if len(points) < 2:
             continue
         for part in pipe(list(points), list(radii)):
@@ -170,6 +181,7 @@ def reach_target(seed, branches, calcium: Calcium, clean, slope, target: float, 
     """Draw lesions and scale them until the noise-free image has the wanted score."""
     lesions = draw_lesions(seed, branches, target, options)
     images: list = []
+    grown = 1.0
     for _ in range(6):
         images = calcium.image([cloud for lesion in lesions for cloud in particles_of(lesion, seed, slope)])
         if not lesions:
@@ -177,15 +189,15 @@ def reach_target(seed, branches, calcium: Calcium, clean, slope, target: float, 
         score = quick_score(clean, images, calcium.grid.spacing)
         if abs(score - target) <= TARGET_TOLERANCE * target:
             break
-        factor = float(np.clip((target + 0.5) / (score + 0.5), 0.3, 2.5))
-        lesions = rescaled(lesions, round(factor**0.85, 4))
+        factor = float(np.clip((target + 0.5) / (score + 0.5), 0.3, 2.5)) ** 0.85
+        factor = round(min(factor, MOST_GROWTH / grown), 4)
+        grown *= factor
+        lesions = rescaled(lesions, factor)
     return lesions, images
 
 
 def quick_score(clean: np.ndarray, images: list, spacing) -> float:
     """Return the Agatston score of coronary contrast alone on the clean image."""
-    from CACScoringLib.phantom.truth import agatston
-
     if not images:
         return 0.0
     low = [min(block[i].start for _, block, _ in images) for i in range(3)]
@@ -242,7 +254,13 @@ def lesion_truths(lesions: list[Lesion], seed: int) -> tuple[LesionTruth, ...]:
         volume = sum(float(cloud.volume.sum()) for cloud in clouds)
         center = np.round(np.concatenate([cloud.points for cloud in clouds]).mean(axis=0), 2)
         out.append(
-            LesionTruth(Vessel(main.label).name, tuple(float(v) for v in center), round(volume, 4), lesion.density, round(volume * lesion.density * 1e-3, 4))
+            LesionTruth(
+                Vessel(main.label).name,
+                tuple(float(v) for v in center),
+                round(volume, 4),
+                lesion.density,
+                round(volume * lesion.density * 1e-3, 4),
+            )
         )
     return tuple(out)
 

@@ -54,7 +54,9 @@ def measure_texture(hu: np.ndarray, spacing: tuple[float, float, float]) -> Text
     """Measure a block (z, y, x) of nearly uniform tissue; spacing (z, y, x) in mm."""
     pixel = spacing[2]
     block = hu.astype(np.float64)
-    noise = block - ndimage.gaussian_filter(block, (0, DETREND_SIGMA_MM / spacing[1], DETREND_SIGMA_MM / pixel), mode="nearest")
+    noise = block - ndimage.gaussian_filter(
+        block, (0, DETREND_SIGMA_MM / spacing[1], DETREND_SIGMA_MM / pixel), mode="nearest"
+    )
     noise -= noise.mean(axis=(1, 2), keepdims=True)
     sd = float(noise.std())
     power = (np.abs(np.fft.fft2(noise)) ** 2).mean(axis=0)

@@ -39,7 +39,7 @@ def paint_thorax(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> Thorax:
     body = canvas.field(shapes.body)
     body.data = np.minimum(body.data + wobble * np.float32(1.5), muscle.data - np.float32(3.5))
     phase = canvas.field(shapes.rib_phase)
-    lung_texture, planes = canvas.noise(rng, 9.0), canvas.noise(rng, 12.0)
+    texture = canvas.noise(rng, 10.0)
     lung_slope = np.float32(normal(rng, 45, 15) / a.chest_depth)
     offset = uniform(rng, 0.0, RIB_PITCH_MM)
     reach = shapes.reach
@@ -49,16 +49,18 @@ def paint_thorax(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> Thorax:
         if float(b.min()) > canvas.edge:
             continue
         x, y, _ = canvas.coordinates(block)
-        c, m = cavity(block), muscle(block)
+        c, m, grain = cavity(block), muscle(block), texture(block)
         canvas.blend(block, sdf.alpha(b, canvas.edge), np.float32(tissue.skin))
         canvas.blend(block, sdf.alpha(b + np.float32(2.2), canvas.edge), np.float32(tissue.fat))
         canvas.blend(block, sdf.alpha(m, canvas.edge * 1.3), np.float32(tissue.muscle))
         between = np.float32(0.55) * sdf.alpha(np.maximum(c - np.float32(11.0), m), canvas.edge)
-        canvas.blend(block, between * np.clip(np.float32(0.45) + np.float32(0.5) * planes(block), 0.0, 1.0), np.float32(tissue.fat))
-        plane = np.abs(c - np.float32(13.0)) - np.float32(0.3) - np.float32(1.0) * planes(block)
+        canvas.blend(
+            block, between * np.clip(np.float32(0.45) + np.float32(0.5) * grain, 0.0, 1.0), np.float32(tissue.fat)
+        )
+        plane = np.abs(c - np.float32(13.0)) - np.float32(0.3) - np.float32(1.0) * grain
         canvas.blend(block, np.float32(0.85) * sdf.alpha(np.maximum(plane, m), canvas.edge), np.float32(tissue.fat))
         ribs(canvas, block, c, phase(block), x, y, offset, a, tissue)
-        lung = np.float32(tissue.lung) + lung_texture(block) * np.float32(16.0) + (y - np.float32(0.5 * a.chest_depth)) * lung_slope
+        lung = np.float32(tissue.lung) + grain * np.float32(16.0) + (y - np.float32(0.5 * a.chest_depth)) * lung_slope
         canvas.blend(block, sdf.alpha(c, canvas.edge), lung)
     paint_sternum(canvas, a, tissue)
     paint_abdomen(canvas, a, tissue, cavity)
@@ -108,7 +110,9 @@ class WallShapes:
         d, ny, nx = self._inner(x, y, z, False)
         high = np.clip((z - np.float32(a.box_size[2])) * np.float32(0.014), 0.0, 1.0)
         ahead, back, side = np.clip(-ny, 0.0, 1.0), np.clip(ny, 0.0, 1.0), np.abs(nx)
-        pectoral = np.clip(np.float32(1.0) - np.abs(side - np.float32(0.45)) * np.float32(2.6), 0.0, 1.0) * ahead * ahead
+        pectoral = (
+            np.clip(np.float32(1.0) - np.abs(side - np.float32(0.45)) * np.float32(2.6), 0.0, 1.0) * ahead * ahead
+        )
         pectoral = pectoral * np.clip((z - np.float32(0.2 * a.box_size[2])) * np.float32(0.012), 0.0, 1.0)
         lateral = np.clip(side - np.float32(0.45), 0.0, 1.0) * np.clip(ny + np.float32(0.65), 0.0, 1.0)
         erector = np.clip(np.float32(1.0) - np.abs(x) * np.float32(1 / 75.0), 0.0, 1.0) * back * back
@@ -134,7 +138,11 @@ class WallShapes:
     def rib_phase(self, x, y, z):
         """Return height along the rib cage: ribs run down from the spine to the front."""
         _, ny, nx = self._inner(x, y, z, True)
-        return z - np.float32(62.0) * (np.float32(0.5) + np.float32(0.5) * np.clip(ny, -1.2, 1.2)) + np.float32(8.0) * nx * nx
+        return (
+            z
+            - np.float32(62.0) * (np.float32(0.5) + np.float32(0.5) * np.clip(ny, -1.2, 1.2))
+            + np.float32(8.0) * nx * nx
+        )
 
 
 def ribs(canvas: Canvas, block, cavity, phase, x, y, offset: float, anatomy: Anatomy, tissue: Tissue) -> None:
@@ -235,7 +243,9 @@ def paint_abdomen(canvas: Canvas, anatomy: Anatomy, tissue: Tissue, cavity: Fiel
     right = ball((-0.23 * w, 0.50 * d, a.dome_right - 90.0), eye, (0.31 * w, 0.50 * d, 90.0))
     left = ball((0.25 * w, 0.52 * d, a.dome_left - 85.0), eye, (0.28 * w, 0.50 * d, 85.0))
     bridge, below = heart_floor(a), ball((x0, 0.36 * d, floor - 60.0), eye, (0.36 * w, 0.42 * d, 90.0))
-    lobe = ball((x0 - 14.0, 0.30 * d, floor - 60.0 - uniform(rng, 0, 9)), eye, (uniform(rng, 0.24, 0.36) * w, 0.36 * d, 62.0))
+    lobe = ball(
+        (x0 - 14.0, 0.30 * d, floor - 60.0 - uniform(rng, 0, 9)), eye, (uniform(rng, 0.24, 0.36) * w, 0.36 * d, 62.0)
+    )
     spleen = ball((0.33 * w, 0.76 * d, a.dome_left - uniform(rng, 42, 60)), eye, (30.0, 40.0, 46.0))
     stomach = ball((0.27 * w, 0.48 * d, a.dome_left - uniform(rng, 40, 60)), eye, (36.0, 42.0, 44.0))
     content = np.float32(uniform(rng, -20, 45))
@@ -254,11 +264,19 @@ def paint_abdomen(canvas: Canvas, anatomy: Anatomy, tissue: Tissue, cavity: Fiel
         domes = sdf.smooth_union(liver_dome, left.shape(x, y, z) + shift, 24.0)
         domes = sdf.smooth_union(domes, np.maximum(bridge.shape(x, y, z), below.shape(x, y, z)), 20.0)
         canvas.blend(block, sdf.alpha(domes, blur) * inside, np.float32(tissue.muscle - 8.0))
-        canvas.blend(block, sdf.alpha(domes + np.float32(3.5), blur) * sdf.alpha(c + np.float32(3.0), canvas.edge), np.float32(tissue.fat - 3.0))
+        canvas.blend(
+            block,
+            sdf.alpha(domes + np.float32(3.5), blur) * sdf.alpha(c + np.float32(3.0), canvas.edge),
+            np.float32(tissue.fat - 3.0),
+        )
         inside = sdf.alpha(c + np.float32(2.5), canvas.edge)
         liver = np.minimum(liver_dome, lobe.shape(x, y, z)) + np.float32(1.5)
-        canvas.blend(block, sdf.alpha(np.maximum(liver, domes + np.float32(1.0)), blur) * inside, np.float32(tissue.liver))
-        canvas.blend(block, sdf.alpha(np.maximum(spleen.shape(x, y, z), domes), blur) * inside, np.float32(tissue.spleen))
+        canvas.blend(
+            block, sdf.alpha(np.maximum(liver, domes + np.float32(1.0)), blur) * inside, np.float32(tissue.liver)
+        )
+        canvas.blend(
+            block, sdf.alpha(np.maximum(spleen.shape(x, y, z), domes), blur) * inside, np.float32(tissue.spleen)
+        )
         gut = np.maximum(np.maximum(stomach.shape(x, y, z), domes + np.float32(3.0)), c + np.float32(4.0))
         canvas.blend(block, sdf.alpha(gut, blur), np.float32(tissue.muscle))
         filling = np.where(y < air, np.float32(-980.0), content)

@@ -43,8 +43,8 @@ def noise_free_scores(
 ) -> tuple[VesselTruth, dict[str, VesselTruth]]:
     """Return the total and per-vessel truth of the noise-free image."""
     marked = (clean >= THRESHOLD_HU) & (contrast > MARKED_CONTRAST_HU)
-    masses = {vessel: 0.0 for vessel in Vessel}
-    counts = {vessel: 0 for vessel in Vessel}
+    masses = dict.fromkeys(Vessel, 0.0)
+    counts = dict.fromkeys(Vessel, 0)
     for lesion in lesions:
         for cloud in particles_of(lesion, seed, 1.0):
             masses[Vessel(cloud.label)] += float((cloud.volume * cloud.contrast).sum()) * 1e-3

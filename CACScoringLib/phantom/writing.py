@@ -42,7 +42,9 @@ def write_patient(patient: SyntheticPatient, folder: str | Path, format: str = "
         write_nrrd(patient.ct.hu, patient.ct, folder / "ct.nrrd")
     write_nrrd(patient.labels, patient.ct, folder / "labels.nrrd")
     write_nrrd(patient.structures, patient.ct, folder / "structures.nrrd")
-    text = json.dumps({**patient.truth.as_dict(), "vessel_tree": {k: v.tolist() for k, v in patient.vessel_tree.items()}}, indent=1)
+    text = json.dumps(
+        {**patient.truth.as_dict(), "vessel_tree": {k: v.tolist() for k, v in patient.vessel_tree.items()}}, indent=1
+    )
     _atomically(folder / "truth.json", lambda path: path.write_text(text, encoding="utf-8"))
     return folder
 
@@ -61,7 +63,9 @@ def write_dicom(ct: CTVolume, folder: Path, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for z in range(ct.shape[0]):
         data = _slice_dataset(ct, z, seed)
-        _atomically(folder / f"slice-{z + 1:04d}.dcm", lambda path, data=data: data.save_as(path, enforce_file_format=True))
+        _atomically(
+            folder / f"slice-{z + 1:04d}.dcm", lambda path, data=data: data.save_as(path, enforce_file_format=True)
+        )
 
 
 def _atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -157,6 +157,8 @@ def write_overview(path: Path, ct: CTVolume, labels: np.ndarray, scores: Mapping
 def _draw_header(page: Page, scores: Mapping[str, Any]) -> None:
     """Write the totals, the legend with each vessel's score, and what the numbers rest on."""
     page.text(MARGIN_PX, 40, headline(scores), size=25, weight="bold")
+    source = str(scores.get("acquisition", {}).get("source") or "")
+    page.text(page.width - MARGIN_PX, 36, source, size=10.5, color=FAINT, align="right")
     page.text(MARGIN_PX, 66, risk_line(scores), size=12.5, color=TEXT)
     x = MARGIN_PX
     vessels = scores.get("vessels", {})
@@ -179,7 +181,7 @@ def _caption(page: Page, x: float, y: float, z: int, labels: np.ndarray, agatsto
     page.text(x + 2, y + 19, f"slice {z}", size=10.5, color=FAINT)
     present = set(np.flatnonzero(np.bincount(labels.ravel())).tolist())
     pieces = [
-        (label.name + (f" {number(agatston[label.name])}" if label.name in agatston else ""), label.color)
+        (f"{label.name} {number(agatston.get(label.name, 0.0))}", label.color)
         for label in CORONARY_LABELS
         if label.value in present
     ]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from CACScoringLib.cohort.agreement import cohen_kappa, icc_2_1, reclassification
+from CACScoringLib.cohort.agreement import confusion_matrix, icc_2_1, kappa_of_matrix, reclassification
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.patient_result import NAMES, PatientResult, evaluate_patient
 
@@ -72,13 +72,15 @@ def summarize_group(results: list[PatientResult]) -> dict[str, object]:
         reference = np.array([r.reference[name] for r in results])
         predicted = np.array([r.predicted[name] for r in results])
         icc = icc_2_1(reference, predicted)
-        out["icc"][name] = {"value": icc.value, "low": icc.low, "high": icc.high}
+        out["icc"][name] = {key: _known(getattr(icc, key)) for key in ("value", "low", "high")}
     groups = list(SCHEMES[SCHEME].groups)
     a = np.array([groups.index(r.reference_category) for r in results])
     b = np.array([groups.index(r.predicted_category) for r in results])
+    matrix = confusion_matrix(a, b, len(groups))
+    out["confusion"] = {"categories": groups, "rows_reference_columns_predicted": matrix.tolist()}
     for weights in ("linear", "quadratic"):
-        out[f"kappa_{weights}"] = cohen_kappa(a, b, weights=weights, categories=len(groups)).value
-    moved = reclassification(a, b)
+        out[f"kappa_{weights}"] = _known(kappa_of_matrix(matrix, weights).value)
+    moved = reclassification(matrix)
     zero = [r for r in results if r.reference["total"] == 0]
     lesions, found = sum(r.lesions for r in results), sum(r.lesions_found for r in results)
     right = sum(r.lesions_right_vessel for r in results)
@@ -95,6 +97,11 @@ def summarize_group(results: list[PatientResult]) -> dict[str, object]:
         "seconds_mean": float(np.mean([r.seconds for r in results])),
         "seconds_max": float(np.max([r.seconds for r in results])),
     }
+
+
+def _known(value: float) -> float | None:
+    """Return None for what cannot be computed, such as the agreement of constant scores."""
+    return None if np.isnan(value) else float(value)
 
 
 def write_evaluation(folder: Path, results: list[PatientResult], summary: dict, context: dict) -> None:
@@ -125,6 +132,8 @@ def cell(summary: dict, key: str) -> str:
     """Return one figure as a table shows it."""
     if key.startswith("icc:"):
         icc = summary["icc"][key[4:]]
+        if None in icc.values():
+            return "-"
         return f"{icc['value']:.3f} [{icc['low']:.3f}, {icc['high']:.3f}]"
     if key == "zero":
         return f"{summary['zero_scored_zero']} of {summary['zero_patients']}"

@@ -208,7 +208,7 @@ def schedule(step: int, settings: TrainingSettings) -> float:
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
-    return 0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(share, 1.0)))
+    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(share, 1.0))))
 
 
 def fine_input(batch: Batch, probability: np.ndarray) -> np.ndarray:

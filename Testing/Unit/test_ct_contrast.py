@@ -77,14 +77,14 @@ def test_a_cropped_field_of_view_without_outer_lung_is_judged_too():
         assert measured(hu, (3.0, 2.0, 2.0)).enhanced is enhanced
 
 
-def test_three_hundred_slices_take_less_than_half_a_second():
+def test_three_hundred_slices_take_less_than_half_a_second_of_processor_time():
     hu = np.repeat(np.repeat(np.repeat(chest(), 8, axis=0)[:300], 8, axis=1), 8, axis=2)
     ct = CTVolume(hu, (1.0, 0.7, 0.7))
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         measure_contrast(ct)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.5
 
 

@@ -88,6 +88,21 @@ def test_an_enhanced_series_is_passed_over_for_one_without_contrast(tmp_path):
     assert "series 2 'Cardiac 3.0' (blood measured as contrast-enhanced)" in finding(ct, "series-chosen").message
 
 
+def test_allowing_contrast_still_prefers_a_series_without(tmp_path):
+    enhanced = write_series(tmp_path / "cta", chest(blood=380), SeriesNumber=2, SeriesDescription="Cardiac 3.0")
+    plain = write_series(tmp_path / "plain", SeriesNumber=5, SeriesDescription="Thorax")
+    assert load_ct(tmp_path, allow_contrast=True).acquisition.series_uid == plain
+    assert load_ct(tmp_path, series_uid=enhanced, allow_contrast=True).acquisition.series_uid == enhanced
+
+
+def test_series_of_several_studies_in_one_folder_are_pointed_out(tmp_path):
+    write_series(tmp_path / "a", StudyInstanceUID="1.2.3")
+    write_series(tmp_path / "b", StudyInstanceUID="1.2.4", SeriesNumber=4)
+    found = finding(load_ct(tmp_path), "several-studies")
+    assert found.severity is Severity.WARNING
+    assert "2 studies" in found.message
+
+
 def test_a_named_series_is_taken_and_an_unknown_one_refused(tmp_path):
     write_series(tmp_path / "a", SeriesDescription="CaSc")
     other = write_series(tmp_path / "b", chest(seed=1), SeriesNumber=9)

@@ -1,0 +1,67 @@
+"""A synthetic patient on disk can be read by anything that reads DICOM or NRRD."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return synthesize(seed=5, protocol="gated", options=PhantomOptions(matrix=96, target_agatston=(50.0, 100.0)))
+
+
+def test_dicom_series_reads_back_bit_for_bit(patient, tmp_path):
+    write_patient(patient, tmp_path)
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(tmp_path / "ct")))
+    image = reader.Execute()
+    assert np.array_equal(sitk.GetArrayFromImage(image), patient.ct.hu)
+    assert image.GetSpacing() == pytest.approx(patient.ct.spacing_mm[::-1], abs=1e-5)
+    assert image.GetOrigin() == pytest.approx(patient.ct.origin_mm, abs=1e-3)
+    assert {path.name for path in tmp_path.iterdir()} == {"ct", "labels.nrrd", "structures.nrrd", "truth.json"}
+
+
+def test_dicom_says_that_no_patient_exists(patient, tmp_path):
+    write_patient(patient, tmp_path)
+    files = sorted((tmp_path / "ct").iterdir())
+    assert len(files) == patient.ct.shape[0]
+    first, last = pydicom.dcmread(files[0]), pydicom.dcmread(files[-1])
+    assert first.PatientName == "Synthetic^CACScoring"
+    assert first.ContentQualification == "RESEARCH"
+    assert first.RescaleIntercept == -1024
+    assert patient.ct.acquisition.kvp == first.KVP
+    assert first.SeriesInstanceUID == last.SeriesInstanceUID
+    assert first.SOPInstanceUID != last.SOPInstanceUID
+    assert all(
+        keyword in first
+        for keyword in ("StudyDate", "AccessionNumber", "PatientBirthDate", "ImageType", "PatientPosition")
+    )
+
+
+def test_nrrd_labels_lie_on_the_grid_of_the_ct(patient, tmp_path):
+    write_patient(patient, tmp_path, "nrrd")
+    ct, labels = sitk.ReadImage(str(tmp_path / "ct.nrrd")), sitk.ReadImage(str(tmp_path / "labels.nrrd"))
+    assert np.array_equal(sitk.GetArrayFromImage(ct), patient.ct.hu)
+    assert np.array_equal(sitk.GetArrayFromImage(labels), patient.labels)
+    assert ct.GetOrigin() == labels.GetOrigin()
+    assert ct.GetSpacing() == labels.GetSpacing()
+
+
+def test_truth_file_holds_the_scores_and_centrelines(patient, tmp_path):
+    write_patient(patient, tmp_path, "nrrd")
+    truth = json.loads((tmp_path / "truth.json").read_text())
+    assert truth["total"]["agatston"] == patient.truth.total.agatston
+    assert truth["seed"] == 5
+    assert len(truth["vessel_tree"]["LAD"][0]) == 3
+
+
+def test_unknown_format_is_refused_by_name(patient, tmp_path):
+    with pytest.raises(ValueError, match="nrrd"):
+        write_patient(patient, tmp_path, "nifti")
