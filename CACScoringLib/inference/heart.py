@@ -20,6 +20,9 @@ HEART_MARGIN_MM = 14.0
 CHAMBERS = tuple(int(s) for s in Structure if s not in (Structure.AORTA, Structure.PULMONARY_ARTERY))
 GREAT_VESSEL_REACH_MM = 22.0
 """How far from the chambers the aortic root and the pulmonary trunk still belong to the region."""
+BELOW_VENTRICLE_MM = 8.0
+LEAST_SLICE_VOXELS = 12
+"""Smallest cross-section (about 2 cm2 on the coarse grid) that is taken for the left ventricle."""
 SMALLEST_HEART_ML = 120.0
 """Below this a heart was not found, or only a corner of it lies in the scan."""
 
@@ -92,6 +95,19 @@ def largest_heart(probability: np.ndarray) -> np.ndarray:
     if count > 1:
         largest = 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
         labels[parts != largest] = 0
+    return _above_the_ventricles(labels)
+
+
+def _above_the_ventricles(labels: np.ndarray) -> np.ndarray:
+    """Drop what lies caudal to the left ventricle by more than a margin: liver, not heart.
+
+    The left ventricle reaches as far down as any chamber, and it is the chamber that is seen best.
+    """
+    left = np.isin(labels, (Structure.LEFT_VENTRICLE, Structure.MYOCARDIUM))
+    slices = np.flatnonzero(left.sum(axis=(1, 2)) >= LEAST_SLICE_VOXELS)
+    if len(slices):
+        lowest = max(int(slices[0]) - round(BELOW_VENTRICLE_MM / COARSE_SPACING_MM[0]), 0)
+        labels[:lowest] = 0
     return labels
 
 

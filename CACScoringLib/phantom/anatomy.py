@@ -88,7 +88,7 @@ def draw_anatomy(seed: int, wide: bool) -> Anatomy:
     )
     width = box_size[0] / normal(rng, 0.455, 0.035, 0.36, 0.54)
     front = normal(rng, 3, 3, -2, 12)
-    spine = front + box_size[1] + normal(rng, 14, 5, 3, 28)
+    spine = front + box_size[1] + normal(rng, 17, 6, 3, 34)
     turn = rotation(*(normal(rng, 0.0, 0.09 * spread, -0.28, 0.28) for _ in range(3)))
     return Anatomy(
         sex="M" if male else "F",
@@ -99,7 +99,7 @@ def draw_anatomy(seed: int, wide: bool) -> Anatomy:
         box_origin=np.round(np.array([normal(rng, 13, 6) - 0.5 * box_size[0], front, 0.0]), 3),
         box_turn=turn,
         chest_width=round(width, 3),
-        chest_depth=round(spine + normal(rng, 40, 5), 3),
+        chest_depth=round(spine + normal(rng, 46, 7), 3),
         spine_front=round(spine, 3),
         chest_tilt=normal(rng, 0.2, 0.06),
         apex_height=round(box_size[2] + normal(rng, 95, 12), 3),

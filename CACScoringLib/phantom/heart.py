@@ -82,12 +82,12 @@ def build_heart(anatomy: Anatomy) -> Heart:
     up = np.array([0.0, 0.0, 1.0])
     floor = heart_floor(anatomy)
     eye = np.eye(3)
-    mitral, apex = at(0.59, 0.74, 0.41, 0.015), at(0.95, 0.38, 0.09, 0.015)
+    mitral, apex = at(0.56, 0.73, 0.40, 0.015), at(0.92, 0.38, 0.09, 0.015)
     axis = apex - mitral
     length = float(np.sqrt((axis * axis).sum()))
     axes = frame(axis, up)
-    wall, short = size(9.0, 0.12), size(22.5)
-    half = 0.57 * length + 8.0 * u
+    wall, short = size(8.8, 0.12), size(20.5)
+    half = 0.56 * length + 7.5 * u
     center = apex + axes[0] * (2.0 - half)
     outer = ball(center, axes, (half, short + wall, short + wall))
     cavity = ball(center, axes, (half - wall, short, short))
@@ -97,7 +97,7 @@ def build_heart(anatomy: Anatomy) -> Heart:
     outflow = [at(0.50, 0.27, 0.50), at(0.51, 0.36, 0.66), at(0.51, 0.45, 0.80), at(0.56, 0.62, 1.0)]
     trunk = size(13.0, 0.1)
     rv = [
-        ball(at(0.48, 0.34, 0.32), rv_axes, (size(47, 0.04), size(31), size(32))).above(floor),
+        ball(at(0.46, 0.34, 0.31), rv_axes, (size(45, 0.04), size(31), size(31))).above(floor),
         rod(outflow[0], outflow[1], size(18), trunk * 1.1),
     ]
     pulmonary = [
@@ -113,9 +113,9 @@ def build_heart(anatomy: Anatomy) -> Heart:
     ]
     atrium_axes = frame(np.array([1.0, 0.05, 0.10]), up)
     la = [
-        ball(at(0.51, 0.83, 0.54), atrium_axes, (size(30), size(19.5, 0.12), size(28))),
+        ball(at(0.49, 0.83, 0.54), atrium_axes, (size(28), size(19.5, 0.12), size(28))),
         ball(at(0.45, 0.66, 0.32), eye, (size(22), size(19), size(22))),
-        ball(at(0.75, 0.66, 0.72), eye, (size(11), size(14), size(12))),
+        ball(at(0.68, 0.64, 0.70), eye, (size(10), size(13), size(11))),
     ]
     veins = [
         *pipe([at(0.29, 0.86, 0.62), at(0.16, 0.90, 0.70), at(0.02, 0.88, 0.84)], [size(7.5), size(5.5), size(4.5)]),
@@ -125,9 +125,9 @@ def build_heart(anatomy: Anatomy) -> Heart:
     ]
     ra = [
         ball(
-            at(0.20, 0.59, 0.37),
+            at(0.22, 0.59, 0.37),
             frame(np.array([0.12, 0.05, 1.0]), np.array([1.0, 0.0, 0.0])),
-            (size(31), size(26), size(23)),
+            (size(31), size(26), size(21)),
         ).above(floor),
         ball(at(0.21, 0.44, 0.66), eye, (size(10), size(13), size(11))),
     ]

@@ -223,7 +223,7 @@ def combine(shape, images: list) -> tuple[np.ndarray, np.ndarray]:
 
 def finish(clean: np.ndarray, scanner: Scanner, anatomy, grid: Grid) -> np.ndarray:
     """Add noise, round, clip and pad: the image as stored."""
-    add_noise(clean, scanner, noise_level(clean), scanner.pixel)
+    add_noise(clean, scanner, noise_level(clean, scanner.gated), scanner.pixel)
     np.rint(clean, out=clean)
     np.clip(clean, -1024, 3071, out=clean)
     hu = clean.astype(np.int16)
@@ -234,14 +234,20 @@ def finish(clean: np.ndarray, scanner: Scanner, anatomy, grid: Grid) -> np.ndarr
     return hu
 
 
-def noise_level(clean: np.ndarray) -> np.ndarray:
-    """Return relative noise per slice on a 16 x 16 grid: high inside the body, low in air, higher where much is dense."""
-    count, rows, columns = clean.shape
-    step = max(rows // 64, 1)
+def noise_level(clean: np.ndarray, gated: bool) -> np.ndarray:
+    """Return relative noise per slice on a 64 x 64 grid: it grows towards the middle of the body, lungs included.
+
+    About 1 in the heart; a gated field of view lies inside the body.
+    """
+    step = max(clean.shape[1] // 64, 1)
     small = clean[:, step // 2 :: step, step // 2 :: step]
     density = np.clip(small * np.float32(0.001) + np.float32(1.0), 0.0, 1.6)
-    blurred = ndimage.uniform_filter(density, size=(0, 21, 21), mode="constant")
-    level = np.float32(0.22) + np.float32(0.72) * blurred + np.float32(0.10) * np.minimum(density, 1.0)
+    inside = np.ones(small.shape, dtype=bool)
+    if not gated:
+        inside = np.stack([ndimage.binary_fill_holes(plane > 0.6) for plane in density])
+    density = np.maximum(density, np.float32(0.55) * inside)
+    blurred = ndimage.uniform_filter(density, size=(0, 21, 21), mode="nearest" if gated else "constant")
+    level = np.float32(0.22) + np.float32(0.82) * blurred + np.float32(0.06) * np.minimum(density, 1.0)
     return np.round(level, 4).astype(np.float32)
 
 

@@ -53,13 +53,13 @@ def paint_thorax(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> Thorax:
         canvas.blend(block, sdf.alpha(b, canvas.edge), np.float32(tissue.skin))
         canvas.blend(block, sdf.alpha(b + np.float32(2.2), canvas.edge), np.float32(tissue.fat))
         canvas.blend(block, sdf.alpha(m, canvas.edge * 1.3), np.float32(tissue.muscle))
-        between = np.float32(0.55) * sdf.alpha(np.maximum(c - np.float32(11.0), m), canvas.edge)
+        between = np.float32(0.75) * sdf.alpha(np.maximum(c - np.float32(11.0), m), canvas.edge)
         canvas.blend(
             block, between * np.clip(np.float32(0.45) + np.float32(0.5) * grain, 0.0, 1.0), np.float32(tissue.fat)
         )
         plane = np.abs(c - np.float32(13.0)) - np.float32(0.3) - np.float32(1.0) * grain
         canvas.blend(block, np.float32(0.85) * sdf.alpha(np.maximum(plane, m), canvas.edge), np.float32(tissue.fat))
-        ribs(canvas, block, c, phase(block), x, y, offset, a, tissue)
+        ribs(canvas, block, c, phase(block), grain, x, y, offset, a, tissue)
         lung = np.float32(tissue.lung) + grain * np.float32(16.0) + (y - np.float32(0.5 * a.chest_depth)) * lung_slope
         canvas.blend(block, sdf.alpha(c, canvas.edge), lung)
     paint_sternum(canvas, a, tissue)
@@ -116,7 +116,7 @@ class WallShapes:
         pectoral = pectoral * np.clip((z - np.float32(0.2 * a.box_size[2])) * np.float32(0.012), 0.0, 1.0)
         lateral = np.clip(side - np.float32(0.45), 0.0, 1.0) * np.clip(ny + np.float32(0.65), 0.0, 1.0)
         erector = np.clip(np.float32(1.0) - np.abs(x) * np.float32(1 / 75.0), 0.0, 1.0) * back * back
-        thick = np.float32(10.5) + pectoral * np.float32(2.2 * a.muscle) + lateral * np.float32(2.0 * a.muscle)
+        thick = np.float32(9.5) + pectoral * np.float32(2.2 * a.muscle) + lateral * np.float32(2.0 * a.muscle)
         thick = thick + erector * np.float32(9.0 + 1.2 * a.muscle)
         wide = np.clip(side - np.float32(0.3), 0.0, 1.0)
         return d - thick - high * (np.float32(26.0) * wide + np.float32(5.0))
@@ -145,7 +145,7 @@ class WallShapes:
         )
 
 
-def ribs(canvas: Canvas, block, cavity, phase, x, y, offset: float, anatomy: Anatomy, tissue: Tissue) -> None:
+def ribs(canvas: Canvas, block, cavity, phase, grain, x, y, offset: float, anatomy: Anatomy, tissue: Tissue) -> None:
     """Paint all ribs at once: shells between the inner wall and 10 mm outside, repeated along the rib phase."""
     view = canvas.hu[block]
     chosen = np.flatnonzero((cavity > 0.2) & (cavity < 12.5))
@@ -163,6 +163,7 @@ def ribs(canvas: Canvas, block, cavity, phase, x, y, offset: float, anatomy: Ana
     front = front * np.clip((np.float32(0.36 * anatomy.chest_width) - np.abs(xx)) * np.float32(0.1), 0.0, 1.0)
     shell = np.float32(tissue.cortical) + front * np.float32(tissue.cartilage - tissue.cortical)
     marrow = np.float32(tissue.rib_marrow) + front * np.float32(tissue.cartilage - tissue.rib_marrow)
+    shell = shell * (np.float32(1.0) + np.float32(0.3) * grain.ravel()[chosen])
     flat = view.reshape(-1)[chosen]
     cover = sdf.alpha(outside, canvas.edge)
     flat += cover * (shell - flat)
@@ -211,7 +212,7 @@ def paint_spine(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> None:
         y = y - (spine_of(anatomy, z) - np.float32(anatomy.spine_front))
         u = local(z)
         body = sdf.superellipse(x, y - np.float32(anatomy.spine_front + half_d), np.float32(half_w), np.float32(half_d))
-        beside = sdf.superellipse(x, y - np.float32(back + 12.0), np.float32(half_w + 15.0), np.float32(31.0))
+        beside = sdf.superellipse(x, y - np.float32(back + 12.0), np.float32(half_w + 3.0), np.float32(31.0))
         soft = np.minimum(body - np.float32(2.0), beside)
         canvas.blend(block, sdf.alpha(soft, canvas.edge * 1.5), np.float32(tissue.muscle))
         canal = sdf.superellipse(x, y - np.float32(back + 7.0), np.float32(10.0), np.float32(8.0))
@@ -221,10 +222,12 @@ def paint_spine(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> None:
         spinous = sdf.capsule(ax, y, u, (0.0, back + 18.0, 2.0), (0.0, back + 42.0, -12.0), 4.0, 3.0)
         bone = np.minimum(np.minimum(body, arch), np.minimum(transverse, spinous))
         disc = np.maximum(body, np.float32(0.5) * pitch - np.float32(2.6) - np.abs(u))
-        canvas.blend(block, sdf.alpha(bone, canvas.edge), np.float32(tissue.cortical * 0.8))
+        grain = texture(block)
+        hard = np.float32(tissue.cortical) * (np.float32(0.85) + np.float32(0.25) * grain)
+        canvas.blend(block, sdf.alpha(bone, canvas.edge), hard)
         rim = np.clip(np.float32(1.0) + body * np.float32(1 / 7.0), 0.0, 1.0)
         rim = np.maximum(rim, np.clip((np.abs(u) - np.float32(4.0)) * np.float32(1 / 6.0), 0.0, 1.0))
-        inner = np.float32(tissue.marrow) + texture(block) * np.float32(30.0) + rim * np.float32(110.0)
+        inner = np.float32(tissue.marrow) + grain * np.float32(30.0) + rim * np.float32(110.0)
         canvas.blend(block, sdf.alpha(bone + np.float32(1.5), canvas.edge), inner)
         end_plate = np.maximum(body, np.abs(np.abs(u) - (np.float32(0.5) * pitch - np.float32(3.2))) - np.float32(0.7))
         canvas.blend(block, np.float32(0.6) * sdf.alpha(end_plate, canvas.edge), np.float32(tissue.cortical * 0.7))

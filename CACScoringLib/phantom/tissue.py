@@ -58,7 +58,7 @@ def draw_tissue(anatomy: Anatomy, kvp: float, wide: bool) -> Tissue:
         lung=normal(rng, -895, 18, -930, -835),
         liver=round((normal(rng, 62, 5) if chance(rng, 0.75) else uniform(rng, 0, 45)) + shift, 3),
         spleen=round(normal(rng, 50, 3) + shift, 3),
-        cortical=round(normal(rng, 680, 110, 380, 1000) * bone, 3),
+        cortical=round(normal(rng, 850, 130, 450, 1250) * bone, 3),
         rib_marrow=round(normal(rng, 150 - 1.5 * (anatomy.age - 62), 45, 40, 300) * bone, 3),
         marrow=round(normal(rng, 165 - 2.2 * (anatomy.age - 62), 35, 60, 300) * bone, 3),
         cartilage=round(normal(rng, 115, 20), 3),

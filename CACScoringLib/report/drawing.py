@@ -172,13 +172,13 @@ class Page:
         return measure(words + ".", font, False)[0] - measure(".", font, False)[0]
 
     def shorten(self, words: str, width: float, size: float) -> str:
-        """Return ``words`` cut at a blank so that they fit into ``width`` pixels."""
+        """Return ``words`` cut, at a blank if there is one, so that they fit into ``width`` pixels."""
         if self.text_width(words, size) <= width:
             return words
-        kept = words.split(" ")
-        while len(kept) > 1 and self.text_width(" ".join(kept) + " …", size) > width:
-            kept.pop()
-        return " ".join(kept) + " …"
+        kept = words
+        while kept and self.text_width(kept + " …", size) > width:
+            kept = kept.rpartition(" ")[0] if " " in kept else kept[:-1]
+        return kept + " …"
 
     def rgb(self) -> np.ndarray:
         """Return the page as drawn: uint8, shape (height, width, 3)."""

@@ -34,7 +34,7 @@ TILE_PX = 300
 GAP_PX = 6
 CAPTION_PX = 26
 MARGIN_PX = 24
-HEADER_PX = 150
+HEADER_PX = 166
 MINIMUM_WIDTH_PX = 930
 """Wide enough for the header when only one or two slices are shown."""
 MAX_SLICES = 24
@@ -158,7 +158,8 @@ def _draw_header(page: Page, scores: Mapping[str, Any]) -> None:
     """Write the totals, the legend with each vessel's score, and what the numbers rest on."""
     page.text(MARGIN_PX, 40, headline(scores), size=25, weight="bold")
     source = str(scores.get("acquisition", {}).get("source") or "")
-    page.text(page.width - MARGIN_PX, 36, source, size=10.5, color=FAINT, align="right")
+    room = page.width - 3 * MARGIN_PX - page.text_width(headline(scores), 25, "bold")
+    page.text(page.width - MARGIN_PX, 36, page.shorten(source, room, 10.5), size=10.5, color=FAINT, align="right")
     page.text(MARGIN_PX, 66, risk_line(scores), size=12.5, color=TEXT)
     x = MARGIN_PX
     vessels = scores.get("vessels", {})
@@ -173,7 +174,8 @@ def _draw_header(page: Page, scores: Mapping[str, Any]) -> None:
         if label.coronary:
             x = page.text(x, 97, number(entry["agatston"]), size=12.5, weight="bold")
         x += 22
-    page.text(MARGIN_PX, 121, f"{acquisition_line(scores)}  ·  {preset_line(scores)}", size=10.5, color=FAINT)
+    for y, words in ((121, acquisition_line(scores)), (138, preset_line(scores))):
+        page.text(MARGIN_PX, y, page.shorten(words, page.width - 2 * MARGIN_PX, 10.5), size=10.5, color=FAINT)
 
 
 def _caption(page: Page, x: float, y: float, z: int, labels: np.ndarray, agatston: Mapping[str, float]) -> None:

@@ -157,3 +157,21 @@ def test_a_batch_without_dask_says_how_to_get_it(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(DaskUnavailableError, match="pip install"):
         connect("tcp://127.0.0.1:8786")
+
+
+def test_the_picture_outlines_what_counts_and_nothing_else() -> None:
+    import numpy as np
+
+    from CACScoringLib.batch.case import counted_labels
+    from CACScoringLib.ct.volume import CTVolume
+    from CACScoringLib.scoring import score
+
+    hu, labels = np.zeros((3, 20, 20), np.int16), np.zeros((3, 20, 20), np.uint8)
+    hu[1, 2:4, 2:4], labels[1, 2:5, 2:5] = 200, 2  # four voxels reach 130 HU, five more are labelled
+    hu[1, 10, 10], labels[1, 10, 10] = 300, 2  # one pixel of 0.25 mm2 is too small for 1 mm2
+    hu[2, 2, 2], labels[2, 2, 2] = 300, 2  # touches the lesion only in the next slice
+    ct = CTVolume(hu, (3.0, 0.5, 0.5))
+    shown = counted_labels(ct, labels, score(ct, labels, kvp=120))
+    assert np.argwhere(shown).tolist() == [[1, 2, 2], [1, 2, 3], [1, 3, 2], [1, 3, 3]]
+    every = counted_labels(ct, labels, score(ct, labels, kvp=120, preset="siemens"))
+    assert np.count_nonzero(every) == 6

@@ -148,5 +148,21 @@ def test_the_png_is_written_quickly_and_as_large_as_the_page(tmp_path) -> None:
     write_overview(tmp_path / "overview.png", ct, labels, scores)
     assert time.perf_counter() - start < 10.0  # about 1 s on an idle core
     picture = matplotlib.image.imread(tmp_path / "overview.png")
-    assert picture.shape[:2] == (150 + 4 * (300 + 26 + 6) + 34 + 20, 6 * 306 - 6 + 48)
+    assert picture.shape[:2] == (166 + 4 * (300 + 26 + 6) + 34 + 20, 6 * 306 - 6 + 48)
     assert picture[..., :3].std() > 0.1
+
+
+def test_no_text_runs_off_the_page_however_long_the_names_are() -> None:
+    ct = a_ct()
+    labels = no_labels(ct)
+    labels[4, 100, 100] = Vessel.LAD
+    scores = some_scores()
+    scores["model"]["id"] = "a-model-with-a-very-long-name " * 8
+    scores["acquisition"]["source"] = "x" * 300
+    scores["findings"] = [{"severity": "warning", "code": "long", "message": "many words " * 60}]
+    page = render_overview(ct, labels, scores)
+    page.rgb()
+    for text in page._figure.texts:
+        extent = text.get_window_extent()
+        assert extent.x0 >= 0
+        assert extent.x1 <= page.width
