@@ -96,12 +96,34 @@ LABELS: tuple[Label, ...] = (
         (0.93, 0.20, 0.20),
         Code("SCT", "59438005", "Left anterior descending coronary artery"),
     ),
-    Label(Vessel.LCX, "LCX", "Left circumflex", (0.20, 0.60, 1.00), Code("SCT", "57396003", "Circumflex coronary artery")),
-    Label(Vessel.RCA, "RCA", "Right coronary artery", (0.20, 0.80, 0.35), Code("SCT", "13647002", "Right coronary artery")),
+    Label(
+        Vessel.LCX, "LCX", "Left circumflex", (0.20, 0.60, 1.00), Code("SCT", "57396003", "Circumflex coronary artery")
+    ),
+    Label(
+        Vessel.RCA, "RCA", "Right coronary artery", (0.20, 0.80, 0.35), Code("SCT", "13647002", "Right coronary artery")
+    ),
     Label(NonCoronary.AORTA, "aorta", "Aorta", (0.80, 0.50, 0.20), Code("SCT", "15825003", "Aorta")),
-    Label(NonCoronary.AORTIC_VALVE, "aortic_valve", "Aortic valve", (0.75, 0.35, 0.75), Code("SCT", "34202007", "Aortic valve")),
-    Label(NonCoronary.MITRAL_VALVE, "mitral_valve", "Mitral valve and annulus", (0.55, 0.40, 0.95), Code("SCT", "91134007", "Mitral valve")),
-    Label(NonCoronary.OTHER, "other", "Other calcification or metal", (0.60, 0.60, 0.60), Code("SCT", "51185008", "Thorax")),
+    Label(
+        NonCoronary.AORTIC_VALVE,
+        "aortic_valve",
+        "Aortic valve",
+        (0.75, 0.35, 0.75),
+        Code("SCT", "34202007", "Aortic valve"),
+    ),
+    Label(
+        NonCoronary.MITRAL_VALVE,
+        "mitral_valve",
+        "Mitral valve and annulus",
+        (0.55, 0.40, 0.95),
+        Code("SCT", "91134007", "Mitral valve"),
+    ),
+    Label(
+        NonCoronary.OTHER,
+        "other",
+        "Other calcification or metal",
+        (0.60, 0.60, 0.60),
+        Code("SCT", "51185008", "Thorax"),
+    ),
 )
 """Every label in the order of tables and segments. Codes: SNOMED CT."""
 

@@ -46,9 +46,7 @@ def fine_channels(
     return np.concatenate((channels, resample_linear(structures[1:], coarse, fine)))
 
 
-def at_candidates(
-    values: np.ndarray, cells: np.ndarray, candidates: Candidates, grid: Grid, fine: Grid
-) -> np.ndarray:
+def at_candidates(values: np.ndarray, cells: np.ndarray, candidates: Candidates, grid: Grid, fine: Grid) -> np.ndarray:
     """Carry values of fine voxels over to the candidate voxels of the CT.
 
     Parameters

@@ -150,8 +150,10 @@ def _needed(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 def sample_nearest(array: np.ndarray, source: Grid, target: Grid) -> np.ndarray:
     """Return ``array`` at the target's voxel centres, nearest neighbour; 0 outside."""
-    index = [np.rint((axis - o) / s).astype(int) for axis, o, s in zip(
-        target.axes_mm(), source.offset_mm, source.spacing_mm, strict=True)]
+    index = [
+        np.rint((axis - o) / s).astype(int)
+        for axis, o, s in zip(target.axes_mm(), source.offset_mm, source.spacing_mm, strict=True)
+    ]
     inside = [(i >= 0) & (i < n) for i, n in zip(index, source.shape, strict=True)]
     clipped = [np.clip(i, 0, n - 1) for i, n in zip(index, source.shape, strict=True)]
     out = array[np.ix_(*clipped)].copy()

@@ -60,8 +60,8 @@ def segment_structures(
 ) -> np.ndarray:
     """Return the structure probabilities on the coarse grid: float32 (8, z, y, x).
 
-    ``network`` maps windows (n, c, 64, 64, 64) to logits (n, 8, 64, 64, 64). The heart is searched for in windows over the whole body, then segmented in one window
-    centred on it; outside that window all probabilities are 0.
+    ``network`` maps windows (n, c, 64, 64, 64) to logits (n, 8, 64, 64, 64). The heart is searched for in windows over
+    the whole body, then segmented in one window centred on it; outside that window all probabilities are 0.
     """
     channels = np.concatenate((hu_channels(hu), np.zeros((context_channels, *hu.shape), np.float32)))
     fill = [float(scale_hu(np.array(AIR_HU, np.float32)))] + [0.0] * (len(channels) - 1)

@@ -91,9 +91,7 @@ def _probability(mean: np.ndarray, other: np.ndarray, lesion_label: np.ndarray) 
     return np.where(lesion_label <= 4, vessel, other[rows, np.minimum(column, 4)]).astype(np.float32)
 
 
-def _mixed_islands(
-    candidates: Candidates, label: np.ndarray, voxel_label: np.ndarray, voxel_mm3: float
-) -> np.ndarray:
+def _mixed_islands(candidates: Candidates, label: np.ndarray, voxel_label: np.ndarray, voxel_mm3: float) -> np.ndarray:
     """Return the islands of which a large enough part prefers another label."""
     differs = np.bincount(candidates.lesion, weights=label != voxel_label, minlength=candidates.count)
     sizes = np.maximum(np.bincount(candidates.lesion, minlength=candidates.count), 1)

@@ -41,7 +41,7 @@ Progress = Callable[[float, str], None]
 
 
 @lru_cache(maxsize=4)
-def _network(folder: Path, sha256: str, device: str):  # noqa: ANN202 - torch is imported inside
+def _network(folder: Path, sha256: str, device: str):
     """Load a network once a process."""
     import torch
 
@@ -172,14 +172,11 @@ def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:
     """Say when no heart, or only a part of one, was found."""
     volume = heart_volume_ml(structures, coarse)
     if volume == 0:
-        return (warning("heart-not-found", "No heart was found in this scan, so no calcium was looked for: check that the scan covers the heart."),)
+        advice = "so no calcium was looked for: check that the scan covers the heart."
+        return (warning("heart-not-found", f"No heart was found in this scan, {advice}"),)
     if volume < SMALLEST_HEART_ML:
-        return (
-            warning(
-                "heart-incomplete",
-                f"Only {volume:.0f} ml of heart was found: the scan may cover a part of the heart only, so calcium may be missed.",
-            ),
-        )
+        advice = "the scan may cover a part of the heart only, so calcium may be missed."
+        return (warning("heart-incomplete", f"Only {volume:.0f} ml of heart was found: {advice}"),)
     return ()
 
 

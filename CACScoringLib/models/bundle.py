@@ -106,7 +106,9 @@ def open_bundle(model: str | Path) -> ModelBundle:
         expected = metadata["cacscoring"]["sha256"]
         metadata["cacscoring"]["method"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"The metadata of model '{folder.name}' cannot be read ({error}): get the model again.") from error
+        raise ModelError(
+            f"The metadata of model '{folder.name}' cannot be read ({error}): get the model again."
+        ) from error
     if not weights.is_file():
         raise ModelError(f"Model '{folder.name}' has no weights ({WEIGHTS.as_posix()}): get the model again.")
     if weights.stat().st_size > LARGEST_WEIGHTS_BYTES:
@@ -124,15 +126,15 @@ def load_weights(bundle: ModelBundle, device: str = "cpu") -> dict:
     try:
         state = torch.load(bundle.folder / WEIGHTS, map_location=device, weights_only=True)
     except Exception as error:
-        raise ModelError(f"The weights of model '{bundle.id}' cannot be read ({error}): get the model again.") from error
+        raise ModelError(
+            f"The weights of model '{bundle.id}' cannot be read ({error}): get the model again."
+        ) from error
     if not isinstance(state, dict):
         raise ModelError(f"The weights of model '{bundle.id}' are not a state dict: get the model again.")
     return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
-def write_bundle(
-    folder: Path, state: dict, *, settings: dict, metadata: dict, card: str, licence: str
-) -> ModelBundle:
+def write_bundle(folder: Path, state: dict, *, settings: dict, metadata: dict, card: str, licence: str) -> ModelBundle:
     """Write a bundle: float16 weights, metadata with the checksum, card and licence.
 
     Parameters

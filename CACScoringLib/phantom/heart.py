@@ -8,8 +8,8 @@ import numpy as np
 
 from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.draws import normal, stream
+from CACScoringLib.phantom.levels import heart_floor, spine_of
 from CACScoringLib.phantom.parts import Part, ball, nearest, pipe, rod
-from CACScoringLib.phantom.spine_line import heart_floor, spine_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.canvas import Canvas, Field
 from CACScoringLib.phantom.draws import normal, stream, uniform
 from CACScoringLib.phantom.heart import Heart
+from CACScoringLib.phantom.levels import front_of, heart_floor, spine_of
 from CACScoringLib.phantom.parts import Part, ball, pipe, rod, union_field
-from CACScoringLib.phantom.spine_line import front_of, heart_floor, spine_of
 from CACScoringLib.phantom.thorax import Thorax
 from CACScoringLib.phantom.tissue import Tissue
 from CACScoringLib.vocabulary import Structure
@@ -92,7 +92,7 @@ def paint_mediastinum(
         )
         canvas.blend(block, shown * line, soft)
     for part in oesophagus:
-        canvas.paint(part.low, part.high, part.shape, tissue.muscle - 6.0)
+        canvas.paint(part.low, part.high, part.shape, tissue.muscle - 14.0)
     paint_airways(canvas, airways, tissue)
     paint_heart(canvas, heart, tissue, rng)
     return sac
@@ -144,7 +144,7 @@ def oesophagus_of(anatomy: Anatomy, heart: Heart, rng: np.random.Generator) -> l
     s = float(anatomy.box_size[2])
     course = ((1.0, -10.0, 2.0), (0.0, -9.0, 1.1), (0.0, -10.0, 0.5), (6.0, -20.0, 0.1), (20.0, -34.0, -0.4))
     points = [np.array([x, float(spine_of(anatomy, np.float32(fz * s))) + dy, fz * s]) for x, dy, fz in course]
-    return pipe(points, [normal(rng, 5.8, 0.9) for _ in points])
+    return pipe(points, [normal(rng, 5.2, 0.9) for _ in points])
 
 
 def airways_of(anatomy: Anatomy, heart: Heart, rng: np.random.Generator) -> list[Part]:

@@ -13,6 +13,7 @@ from CACScoringLib.phantom.anatomy import Anatomy, draw_anatomy
 from CACScoringLib.phantom.calcium import Lesion, draw_lesions, draw_target, particles_of, rescaled
 from CACScoringLib.phantom.canvas import Canvas, Field, Grid
 from CACScoringLib.phantom.coronaries import WALL_MM, build_tree
+from CACScoringLib.phantom.deposits import Site
 from CACScoringLib.phantom.draws import stream
 from CACScoringLib.phantom.heart import build_heart
 from CACScoringLib.phantom.lungs import paint_lung_vessels
@@ -24,6 +25,7 @@ from CACScoringLib.phantom.particles import Cloud, splat
 from CACScoringLib.phantom.parts import pipe
 from CACScoringLib.phantom.patient import LesionTruth, PatientTruth, PhantomOptions, SyntheticPatient
 from CACScoringLib.phantom.scanner import Scanner, draw_scanner, render_columns, scan_grid
+from CACScoringLib.phantom.streaks import add_streaks
 from CACScoringLib.phantom.table import paint_table
 from CACScoringLib.phantom.thorax import paint_thorax
 from CACScoringLib.phantom.tissue import draw_tissue
@@ -86,7 +88,7 @@ def scan_patient(seed: int, anatomy: Anatomy, scanner: Scanner, options: Phantom
     grid = scan_grid(scanner, anatomy, scanner.pixel)
     clean, structures = render_anatomy(anatomy, scanner, tissue, heart, branches, grid)
     calcium = Calcium(grid, scanner)
-    mimics = draw_mimics(anatomy, heart, branches, tissue.calcium_slope, options.enriched)
+    mimics = draw_mimics(seed, Site(anatomy, heart, branches, tissue.calcium_slope), options.enriched)
     other = calcium.image([cloud for clouds in mimics.values() for cloud in clouds])
     lesions, coronary = reach_target(
         seed, branches, calcium, clean, tissue.calcium_slope, draw_target(seed, options), options
@@ -94,6 +96,7 @@ def scan_patient(seed: int, anatomy: Anatomy, scanner: Scanner, options: Phantom
     contrast, owner = combine(grid.shape, [*coronary, *other])
     clean += contrast
     scores = noise_free_scores(clean, contrast, owner, grid.spacing, lesions, seed)
+    add_streaks(clean, [*coronary, *other], grid, seed)
     hu = finish(clean, scanner, anatomy, grid)
     labels = expert_labels(hu, contrast, owner, grid.spacing)
     total, vessels = scores

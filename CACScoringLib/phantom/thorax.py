@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from CACScoringLib.phantom import sdf
+from CACScoringLib.phantom.abdomen import paint_abdomen
 from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.canvas import Canvas, Field
 from CACScoringLib.phantom.draws import normal, stream, uniform
+from CACScoringLib.phantom.levels import front_of, spine_of
 from CACScoringLib.phantom.parts import ball
-from CACScoringLib.phantom.spine_line import front_of, heart_floor, spine_of
+from CACScoringLib.phantom.spine import paint_spine
 from CACScoringLib.phantom.tissue import Tissue
 
 RIB_PITCH_MM = 27.0
-VERTEBRA_PITCH_MM = 27.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +164,10 @@ def ribs(canvas: Canvas, block, cavity, phase, grain, x, y, offset: float, anato
     front = front * np.clip((np.float32(0.36 * anatomy.chest_width) - np.abs(xx)) * np.float32(0.1), 0.0, 1.0)
     shell = np.float32(tissue.cortical) + front * np.float32(tissue.cartilage - tissue.cortical)
     marrow = np.float32(tissue.rib_marrow) + front * np.float32(tissue.cartilage - tissue.rib_marrow)
-    shell = shell * (np.float32(1.0) + np.float32(0.3) * grain.ravel()[chosen])
+    grain = grain.ravel()[chosen]
+    shell = shell * (np.float32(1.0) + np.float32(0.3) * grain)
+    spots = front * np.clip(grain - np.float32(2.2 - 0.012 * anatomy.age), 0.0, 1.0) * np.float32(450.0)
+    shell, marrow = shell + spots, marrow + spots
     flat = view.reshape(-1)[chosen]
     cover = sdf.alpha(outside, canvas.edge)
     flat += cover * (shell - flat)
@@ -186,101 +190,3 @@ def paint_sternum(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> None:
     low, high = np.array([-26.0, -14.0, 0.1 * s]), np.array([26.0, 40.0, 1.8 * s])
     canvas.paint(low, high, plate, tissue.cortical * 0.85)
     canvas.paint(low, high, lambda x, y, z: plate(x, y, z) + np.float32(1.6), tissue.rib_marrow * 0.8)
-
-
-def paint_spine(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> None:
-    """Paint vertebral bodies, discs, canal and processes, repeated along z."""
-    half_w, half_d = 0.5 * anatomy.vertebra_width, 0.43 * anatomy.vertebra_width
-    pitch = np.float32(VERTEBRA_PITCH_MM * anatomy.scale)
-    rng = stream(anatomy.seed, "spine")
-    shift = np.float32(uniform(rng, 0, 27))
-    texture = canvas.noise(rng, 5.0)
-    back = anatomy.spine_front + 2.0 * half_d
-
-    def local(z):
-        u = z + shift
-        return u - pitch * np.rint(u / pitch)
-
-    def center_x(z):
-        return np.float32(anatomy.scoliosis) * np.clip((z - np.float32(40.0)) * np.float32(0.01), -1.5, 1.5)
-
-    low = np.array([-52.0, anatomy.spine_front - 25.0, -300.0])
-    high = np.array([52.0, anatomy.spine_front + 95.0, 500.0])
-    for block in canvas.chunks(canvas.grid.block(low, high)):
-        x, y, z = canvas.coordinates(block)
-        x = x - center_x(z)
-        y = y - (spine_of(anatomy, z) - np.float32(anatomy.spine_front))
-        u = local(z)
-        body = sdf.superellipse(x, y - np.float32(anatomy.spine_front + half_d), np.float32(half_w), np.float32(half_d))
-        beside = sdf.superellipse(x, y - np.float32(back + 12.0), np.float32(half_w + 3.0), np.float32(31.0))
-        soft = np.minimum(body - np.float32(2.0), beside)
-        canvas.blend(block, sdf.alpha(soft, canvas.edge * 1.5), np.float32(tissue.muscle))
-        canal = sdf.superellipse(x, y - np.float32(back + 7.0), np.float32(10.0), np.float32(8.0))
-        arch = np.maximum(np.abs(canal - np.float32(2.5)) - np.float32(3.0), np.abs(u) - np.float32(9.0))
-        ax = np.abs(x)
-        transverse = sdf.capsule(ax, y, u, (10.0, back + 12.0, 3.0), (37.0, back + 22.0, 7.0), 5.5, 4.5)
-        spinous = sdf.capsule(ax, y, u, (0.0, back + 18.0, 2.0), (0.0, back + 42.0, -12.0), 4.0, 3.0)
-        bone = np.minimum(np.minimum(body, arch), np.minimum(transverse, spinous))
-        disc = np.maximum(body, np.float32(0.5) * pitch - np.float32(2.6) - np.abs(u))
-        grain = texture(block)
-        hard = np.float32(tissue.cortical) * (np.float32(0.85) + np.float32(0.25) * grain)
-        canvas.blend(block, sdf.alpha(bone, canvas.edge), hard)
-        rim = np.clip(np.float32(1.0) + body * np.float32(1 / 7.0), 0.0, 1.0)
-        rim = np.maximum(rim, np.clip((np.abs(u) - np.float32(4.0)) * np.float32(1 / 6.0), 0.0, 1.0))
-        inner = np.float32(tissue.marrow) + grain * np.float32(30.0) + rim * np.float32(110.0)
-        canvas.blend(block, sdf.alpha(bone + np.float32(1.5), canvas.edge), inner)
-        end_plate = np.maximum(body, np.abs(np.abs(u) - (np.float32(0.5) * pitch - np.float32(3.2))) - np.float32(0.7))
-        canvas.blend(block, np.float32(0.6) * sdf.alpha(end_plate, canvas.edge), np.float32(tissue.cortical * 0.7))
-        canvas.blend(block, sdf.alpha(disc, canvas.edge), np.float32(80.0))
-        canvas.blend(block, sdf.alpha(canal, canvas.edge), np.float32(28.0))
-
-
-def paint_abdomen(canvas: Canvas, anatomy: Anatomy, tissue: Tissue, cavity: Field) -> None:
-    """Paint the domes of the diaphragm with liver, stomach, spleen and fat below, their edge blurred by breathing."""
-    a = anatomy
-    rng = stream(a.seed, "abdomen")
-    w, d = a.chest_width, a.chest_depth
-    eye = np.eye(3)
-    x0 = float(a.box_origin[0] + 0.5 * a.box_size[0])
-    floor = a.floor
-    right = ball((-0.23 * w, 0.50 * d, a.dome_right - 90.0), eye, (0.31 * w, 0.50 * d, 90.0))
-    left = ball((0.25 * w, 0.52 * d, a.dome_left - 85.0), eye, (0.28 * w, 0.50 * d, 85.0))
-    bridge, below = heart_floor(a), ball((x0, 0.36 * d, floor - 60.0), eye, (0.36 * w, 0.42 * d, 90.0))
-    lobe = ball(
-        (x0 - 14.0, 0.30 * d, floor - 60.0 - uniform(rng, 0, 9)), eye, (uniform(rng, 0.24, 0.36) * w, 0.36 * d, 62.0)
-    )
-    spleen = ball((0.33 * w, 0.76 * d, a.dome_left - uniform(rng, 42, 60)), eye, (30.0, 40.0, 46.0))
-    stomach = ball((0.27 * w, 0.48 * d, a.dome_left - uniform(rng, 40, 60)), eye, (36.0, 42.0, 44.0))
-    content = np.float32(uniform(rng, -20, 45))
-    air = np.float32(a.spine_front * uniform(rng, 0.1, 0.5))
-    top = max(a.dome_right, a.dome_left, floor) + 8.0
-    low, high = np.array([-0.56 * w, -20.0, -400.0]), np.array([0.56 * w, d + 15.0, top])
-    blur = canvas.edge + a.dome_blur
-    wobble = canvas.coarse_noise(rng, 34.0)
-    wobble = Field(wobble * np.float32(2.0), canvas.grid, canvas.coarse)
-    for block in canvas.chunks(canvas.grid.block(low, high)):
-        x, y, z = canvas.coordinates(block)
-        c = cavity(block)
-        inside = sdf.alpha(c, canvas.edge)
-        shift = wobble(block)
-        liver_dome = right.shape(x, y, z) + shift
-        domes = sdf.smooth_union(liver_dome, left.shape(x, y, z) + shift, 24.0)
-        domes = sdf.smooth_union(domes, np.maximum(bridge.shape(x, y, z), below.shape(x, y, z)), 20.0)
-        canvas.blend(block, sdf.alpha(domes, blur) * inside, np.float32(tissue.muscle - 8.0))
-        canvas.blend(
-            block,
-            sdf.alpha(domes + np.float32(3.5), blur) * sdf.alpha(c + np.float32(3.0), canvas.edge),
-            np.float32(tissue.fat - 3.0),
-        )
-        inside = sdf.alpha(c + np.float32(2.5), canvas.edge)
-        liver = np.minimum(liver_dome, lobe.shape(x, y, z)) + np.float32(1.5)
-        canvas.blend(
-            block, sdf.alpha(np.maximum(liver, domes + np.float32(1.0)), blur) * inside, np.float32(tissue.liver)
-        )
-        canvas.blend(
-            block, sdf.alpha(np.maximum(spleen.shape(x, y, z), domes), blur) * inside, np.float32(tissue.spleen)
-        )
-        gut = np.maximum(np.maximum(stomach.shape(x, y, z), domes + np.float32(3.0)), c + np.float32(4.0))
-        canvas.blend(block, sdf.alpha(gut, blur), np.float32(tissue.muscle))
-        filling = np.where(y < air, np.float32(-980.0), content)
-        canvas.blend(block, sdf.alpha(gut + np.float32(5.0), canvas.edge), filling)

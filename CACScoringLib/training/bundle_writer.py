@@ -63,6 +63,7 @@ def write_trained_bundle(folder: Path, trainer: Trainer, *, patients: int) -> Mo
 
 def _data_format(in_channels: int) -> dict[str, object]:
     """Describe input and outputs in MONAI's words."""
+
     def image(channels: int, names: list[str], kind: str) -> dict[str, object]:
         return {
             "type": kind,
@@ -77,7 +78,13 @@ def _data_format(in_channels: int) -> dict[str, object]:
         }
 
     structures = [
-        "left ventricle", "myocardium", "right ventricle", "left atrium", "right atrium", "aorta", "pulmonary artery",
+        "left ventricle",
+        "myocardium",
+        "right ventricle",
+        "left atrium",
+        "right atrium",
+        "aorta",
+        "pulmonary artery",
     ]
     inputs = ["HU -200..300", "peak candidate HU / 400", "candidate fraction", "ln(1 + lesion mm3) / 5"]
     return {

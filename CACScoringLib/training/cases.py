@@ -65,7 +65,9 @@ class TrainingCase:
             return cls(**{f.name: archive[f.name] for f in fields(cls)})
 
 
-def make_case(ct: CTVolume, labels: np.ndarray, structures: np.ndarray, margin_mm: float = HEART_MARGIN_MM) -> TrainingCase:
+def make_case(
+    ct: CTVolume, labels: np.ndarray, structures: np.ndarray, margin_mm: float = HEART_MARGIN_MM
+) -> TrainingCase:
     """Reduce a labelled patient to a training case.
 
     Parameters
@@ -111,9 +113,7 @@ def make_case(ct: CTVolume, labels: np.ndarray, structures: np.ndarray, margin_m
     )
 
 
-def _paint_truth(
-    candidates: Candidates, labels: np.ndarray, grid: Grid, fine: Grid
-) -> tuple[np.ndarray, np.ndarray]:
+def _paint_truth(candidates: Candidates, labels: np.ndarray, grid: Grid, fine: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Draw label and island number of the brightest candidate in every fine voxel."""
     truth = np.zeros(fine.shape, np.uint8)
     island = np.zeros(fine.shape, np.int32)
@@ -168,7 +168,9 @@ def build_cache(
     jobs = list(wanted)
     missing = [job for job in jobs if not case_path(folder, *job).exists()]
     with ProcessPoolExecutor(max_workers=workers) as pool:
-        running = {pool.submit(make_synthetic_case, folder, protocol, seed, enriched): seed for protocol, seed in missing}
+        running = {
+            pool.submit(make_synthetic_case, folder, protocol, seed, enriched): seed for protocol, seed in missing
+        }
         for future in as_completed(running):
             future.result()
             if tick is not None:

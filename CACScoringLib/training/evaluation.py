@@ -33,9 +33,10 @@ def run_patients(
     """
     folder.mkdir(parents=True, exist_ok=True)
     results = []
-    with ProcessPoolExecutor(max_workers=workers, initializer=_one_thread) as pool, (folder / ROWS).open(
-        "w", encoding="utf-8"
-    ) as file:
+    with (
+        ProcessPoolExecutor(max_workers=workers, initializer=_one_thread) as pool,
+        (folder / ROWS).open("w", encoding="utf-8") as file,
+    ):
         running = [
             pool.submit(evaluate_patient, protocol, seed, method=method, model=model, preset=preset, scheme=SCHEME)
             for protocol, seed in wanted

@@ -65,14 +65,10 @@ class Trainer:
         Where checkpoint and log go.
     """
 
-    def __init__(
-        self, cases: list[TrainingCase], groups: list[list[int]], settings: TrainingSettings, folder: Path
-    ):
+    def __init__(self, cases: list[TrainingCase], groups: list[list[int]], settings: TrainingSettings, folder: Path):
         self.cases, self.groups, self.settings, self.folder = cases, groups, settings, folder
         torch.manual_seed(settings.seed)
-        self.network = MultiBranchUNet(MultiBranchConfig()).to(
-            settings.device, memory_format=torch.channels_last_3d
-        )
+        self.network = MultiBranchUNet(MultiBranchConfig()).to(settings.device, memory_format=torch.channels_last_3d)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay

@@ -130,7 +130,9 @@ def match_lesions(
     return lesions, found, right, false
 
 
-def _islands(ct: CTVolume, labels: np.ndarray, threshold_hu: float, smallest_mm2: float) -> list[tuple[np.ndarray, ...]]:
+def _islands(
+    ct: CTVolume, labels: np.ndarray, threshold_hu: float, smallest_mm2: float
+) -> list[tuple[np.ndarray, ...]]:
     """Return the voxel indices of each coronary lesion that scores."""
     index = np.argwhere((labels >= 1) & (labels <= 4))
     index = index[ct.hu[tuple(index.T)] >= threshold_hu]

@@ -33,7 +33,10 @@ def test_windows_without_a_wanted_voxel_are_not_run():
     wanted[10, 10, 199] = True
     corners = plan_windows(wanted.shape, wanted)
     assert corners == [(0, 0, 136)]
-    assert plan_windows((64, 200, 200), np.pad(np.ones((9, 60, 40), bool), ((20, 35), (90, 50), (100, 60)))) == [(0, 86, 96), (0, 90, 96)]
+    assert plan_windows((64, 200, 200), np.pad(np.ones((9, 60, 40), bool), ((20, 35), (90, 50), (100, 60)))) == [
+        (0, 86, 96),
+        (0, 90, 96),
+    ]
     assert plan_windows(wanted.shape, np.zeros_like(wanted)) == []
 
 

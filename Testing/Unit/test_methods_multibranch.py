@@ -114,9 +114,7 @@ def test_cancelling_stops_before_the_end(a_bundle):
 def test_unknown_methods_and_models_of_other_methods_are_refused(tmp_path):
     with pytest.raises(ModelError, match="choose one of multibranch-unet"):
         predict(a_ct(), "no-such-method")
-    other = write_bundle(
-        tmp_path / "other", {}, settings={"method": "convlstm"}, metadata={}, card="", licence=""
-    )
+    other = write_bundle(tmp_path / "other", {}, settings={"method": "convlstm"}, metadata={}, card="", licence="")
     with pytest.raises(ModelError, match="belongs to method 'convlstm'"):
         predict(a_ct(), model=other.folder)
 
@@ -127,4 +125,4 @@ def test_candidates_start_at_the_lowest_threshold_that_can_count(kvp, threshold)
 
 
 def test_the_default_method_is_listed():
-    assert [m.name for m in available()][0] == "multibranch-unet"
+    assert available()[0].name == "multibranch-unet"

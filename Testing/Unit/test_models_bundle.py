@@ -13,7 +13,12 @@ from CACScoringLib.models import ModelError, find_model, load_weights, open_bund
 def a_bundle(tmp_path):
     state = {"weight": torch.tensor([1.5, -2.0]), "count": torch.tensor(3)}
     return write_bundle(
-        tmp_path / "small", state, settings={"method": "multibranch-unet"}, metadata={"version": "1"}, card="# card", licence="free"
+        tmp_path / "small",
+        state,
+        settings={"method": "multibranch-unet"},
+        metadata={"version": "1"},
+        card="# card",
+        licence="free",
     )
 
 

@@ -23,7 +23,11 @@ def a_scan(*blocks):
 
 def test_lesions_are_found_missed_misplaced_and_invented():
     ct, truth, predicted = a_scan(
-        (1, 5, 5, 300, 2, 2), (1, 20, 5, 300, 3, 2), (3, 5, 20, 300, 4, 0), (5, 30, 30, 300, 0, 1), (6, 5, 5, 300, 11, 0)
+        (1, 5, 5, 300, 2, 2),
+        (1, 20, 5, 300, 3, 2),
+        (3, 5, 20, 300, 4, 0),
+        (5, 30, 30, 300, 0, 1),
+        (6, 5, 5, 300, 11, 0),
     )
     assert match_lesions(ct, truth, predicted, 130) == (3, 2, 1, 1)
 
@@ -43,11 +47,20 @@ def test_non_coronary_labels_are_no_coronary_lesions():
 
 
 def a_result(seed, reference, predicted, groups=("0", ">0-100"), protocol="gated"):
-    vessels = {"LM": 0.0, "LAD": 0.0, "LCX": 0.0, "RCA": 0.0}
+    vessels = {"LM": 0.0, "LCX": 0.0, "RCA": 0.0}
     return PatientResult(
-        protocol, seed, {"total": reference, **vessels, "LAD": reference}, {"total": predicted, **vessels, "LAD": predicted},
-        groups[reference > 0], groups[predicted > 0], 4, 3, 2, 1, 0.5 + seed,
-    )  # fmt: skip
+        protocol=protocol,
+        seed=seed,
+        reference={"total": reference, **vessels, "LAD": reference},
+        predicted={"total": predicted, **vessels, "LAD": predicted},
+        reference_category=groups[reference > 0],
+        predicted_category=groups[predicted > 0],
+        lesions=4,
+        lesions_found=3,
+        lesions_right_vessel=2,
+        false_lesions=1,
+        seconds=0.5 + seed,
+    )
 
 
 def test_the_summary_counts_as_by_hand():
