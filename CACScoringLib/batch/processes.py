@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -51,7 +52,7 @@ class _Worker:
     process: Any
     connection: Connection
     job: int | None = None
-    since: float = 0.0
+    since: float = math.inf
 
 
 def run_jobs(
@@ -105,7 +106,7 @@ def _hand_over(worker: _Worker, job: int, jobs: Sequence[Any], function: str, th
             break
         _end(worker)
         worker = _start(function, threads)
-    worker.job, worker.since = job, time.monotonic()
+    worker.job, worker.since = job, math.inf
     return worker
 
 
@@ -118,7 +119,11 @@ def _finished(pool: list[_Worker], timeout_s: float | None) -> list[tuple[int, O
         place = busy[connection]
         job = pool[place].job
         try:
-            ended.append((place, Outcome(job, value=connection.recv())))
+            begun, value = connection.recv()
+            if begun:  # a new process may take long to start; the time of the job counts from here
+                pool[place].since = time.monotonic()
+            else:
+                ended.append((place, Outcome(job, value=value)))
         except (EOFError, ConnectionError):
             pool[place].process.join(5)
             ended.append((place, Outcome(job, code="worker-crashed", message=_how_it_ended(pool[place].process))))
@@ -190,4 +195,5 @@ def _work(connection: Connection, function: str) -> None:
     with suppress(EOFError, ConnectionError):
         while True:
             _, job = connection.recv()
-            connection.send(call(job))
+            connection.send((True, None))
+            connection.send((False, call(job)))

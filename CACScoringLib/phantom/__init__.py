@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from CACScoringLib.phantom.patient import LesionTruth, PatientTruth, PhantomOptions, SyntheticPatient, VesselTruth
-from CACScoringLib.phantom.scanner import PROTOCOLS
+from CACScoringLib.phantom.protocols import PROTOCOLS
 from CACScoringLib.phantom.synthesis import synthesize
 from CACScoringLib.phantom.writing import write_patient
 
 __all__ = [
-    "PROTOCOLS", "LesionTruth", "PatientTruth", "PhantomOptions", "SyntheticPatient", "VesselTruth", "synthesize", "write_patient",
-]  # fmt: skip
+    "PROTOCOLS",
+    "LesionTruth",
+    "PatientTruth",
+    "PhantomOptions",
+    "SyntheticPatient",
+    "VesselTruth",
+    "synthesize",
+    "write_patient",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from CACScoringLib.phantom.draws import chance, normal, stream, uniform
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """Sizes in mm. Patient frame LPS: x = 0 midline, y = 0 behind the sternum at mid heart, z = 0 lowest point of the heart.
+    """Sizes in mm.
+
+    Patient frame LPS: x = 0 midline, y = 0 behind the sternum at mid heart, z = 0 lowest point of the heart.
 
     Attributes
     ----------
@@ -47,13 +49,18 @@ class Anatomy:
     scoliosis: float
     seed: int
 
+    def as_dict(self) -> dict[str, object]:
+        """Return the drawn values as plain numbers and lists."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
+
     @property
     def unit(self) -> float:
         """Return the heart's size relative to the mean of the measured hearts (109 mm)."""
         return float(self.box_size.sum()) / 327.0
 
     def box(self, fx: float, fy: float, fz: float) -> np.ndarray:
-        """Return the patient position (x, y, z) of heart-box coordinates: right to left, front to back, caudal to cranial."""
+        """Return the patient position (x, y, z) of heart-box coordinates: to the left, to the back, cranial."""
         local = (np.array([fx, fy, fz]) - 0.5) * self.box_size
         turned = np.array([float((row * local).sum()) for row in self.box_turn])
         return np.round(turned + self.box_origin + 0.5 * self.box_size, 4)
@@ -86,7 +93,7 @@ def draw_anatomy(seed: int, wide: bool) -> Anatomy:
     box_size = (
         np.array([normal(rng, 116, 7 * spread), normal(rng, 108, 8 * spread), normal(rng, 98, 5 * spread)]) * scale
     )
-    width = box_size[0] / normal(rng, 0.455, 0.035, 0.36, 0.54)
+    width = min(max(box_size[0] / normal(rng, 0.455, 0.035, 0.36, 0.54), 195.0), 295.0)
     front = normal(rng, 3, 3, -2, 12)
     spine = front + box_size[1] + normal(rng, 17, 6, 3, 34)
     turn = rotation(*(normal(rng, 0.0, 0.09 * spread, -0.28, 0.28) for _ in range(3)))

@@ -1,4 +1,4 @@
-"""Coronary lesions: where along the tree, how large and dense, and as particle clouds (SYNTHETIC numbers, section 3)."""
+"""Coronary lesions: where on the tree, how large and dense, and as particle clouds (SYNTHETIC numbers, section 3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CATEGORY_WEIGHTS = (0.13, 0.32, 0.29, 0.26)
 SHARES = {"LM": 0.08, "LAD": 0.44, "LCX": 0.18, "RCA": 0.30}
 ENRICHED_SHARES = {"LM": 0.16, "LAD": 0.36, "LCX": 0.22, "RCA": 0.26}
 AGATSTON_PER_MG = 5.0
-"""First guess of the Agatston score of a mg of hydroxyapatite; the sizes are then scaled until the image has the wanted score."""
+"""First guess for a mg of hydroxyapatite; the sizes are then scaled until the image has the wanted score."""
 MOST_LESIONS = 45
 
 
@@ -25,7 +25,8 @@ MOST_LESIONS = 45
 class Lesion:
     """A calcified patch of a vessel wall along a path from the ostium.
 
-    ``path`` is a chain of branches; ``at`` the distance of its centre along it; ``turn`` and ``arc`` in radians; others mm, mg/ml.
+    ``path`` is a chain of branches; ``at`` the distance of its centre along it in mm; ``turn`` in radians;
+    ``volume`` in mm3; ``density`` in mg/ml.
     """
 
     index: int
@@ -56,7 +57,7 @@ def draw_target(seed: int, options: PhantomOptions) -> float:
 
 
 def paths_of(branches: list[Branch]) -> dict[str, list[tuple[tuple[Branch, ...], float, float]]]:
-    """Return for each vessel its paths as (branches from the ostium, first and last distance where its lesions centre)."""
+    """Return for each vessel its paths: branches from the ostium, first and last distance where its lesions centre."""
     by = {branch.name: branch for branch in branches}
     lm = float(arc_length(by["LM"].points)[-1])
 

@@ -58,7 +58,7 @@ def paint_mediastinum(
     ``swing`` holds offsets in mm of the heart border over the acquisition: more than one doubles the border.
     """
     rng = stream(anatomy.seed, "mediastinum")
-    a, u = anatomy, anatomy.unit
+    a = anatomy
     oesophagus = oesophagus_of(anatomy, heart, rng)
     airways = airways_of(anatomy, heart, rng)
     sac = union_field(canvas, [part.above(heart_floor(a).grown(-2.0)) for part in sac_parts(a, heart)], 26.0)
@@ -124,7 +124,7 @@ def fat_pads(anatomy: Anatomy) -> list[Part]:
 
 
 def retrosternal(canvas: Canvas, anatomy: Anatomy, heart: Heart, rng: np.random.Generator) -> np.ndarray:
-    """Return the distance to the fat between heart and sternum on the coarse grid: a thin line above, wide near the sternum."""
+    """Return the distance to the fat between heart and sternum (coarse grid): a thin line, wide near the sternum."""
     x, y = canvas.coarse.plane()
     z = canvas.coarse.axis(0).astype(np.float32)[:, None, None]
     s = float(anatomy.box_size[2])

@@ -114,8 +114,10 @@ def pericardium(rng: np.random.Generator, site: Site) -> list[Cloud]:
         center = heart.points["lv"] + heart.lv_axes[0] * along
         for _ in range(20):
             angle = turn_of(rng)
-            spot = center + radius * (np.cos(angle) * heart.lv_axes[1] + np.sin(angle) * heart.lv_axes[2])
-            if 2.0 < float(heart.surface(spot[None])[0]) < 9.0:
+            outward = np.cos(angle) * heart.lv_axes[1] + np.sin(angle) * heart.lv_axes[2]
+            spots = center + np.array([[radius], [radius + 8.0]]) * outward
+            near, far = (float(d) for d in heart.surface(spots))
+            if 2.0 < near < 9.0 and far > near + 6.0:
                 break
         else:
             continue

@@ -11,11 +11,11 @@ RELATIVE_EXTENT = {"RCA": 1.5, "LCX": 1.1, "LAD": 0.75, "LM": 0.6, "root": 0.55,
 """Path of each vessel relative to the heart's mean: RCA > LCX > LAD > LM (Mao 2000; SYNTHETIC numbers, section 4)."""
 SAMPLES = 11
 MOVING_SHARE = 0.62
-"""Share of the cycle from the start of systole to the end of early filling; then the heart rests until the atrium contracts."""
+"""Share of the cycle from systole to the end of early filling; then the heart rests until the atrium contracts."""
 
 
 def excursion(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far the heart is out along its main direction (0 at rest to 1) and across it, by phase of the cycle."""
+    """Return how far the heart is out along its main direction (0 at rest to 1) and across it, by phase."""
     phase = phase - np.floor(phase)
     t = np.minimum(phase / MOVING_SHARE, 1.0)
     out = np.sin(np.pi * t) ** 2
@@ -24,9 +24,9 @@ def excursion(phase: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def motion_paths(scanner: Scanner, slices: int, name: str) -> np.ndarray:
-    """Return displacements (slices, samples, 3) in mm: a loop with a rest per heart beat, of which each slice sees a window.
+    """Return displacements (slices, samples, 3) in mm: a loop with a rest, of which each slice sees a window.
 
-    Gated scans see the same short window in every slice; ungated ones a longer window that starts at another phase in each.
+    Gated scans see the same short window in every slice; ungated ones a longer one, at another phase in each.
     """
     extent = scanner.motion * RELATIVE_EXTENT[name]
     if extent <= 0.0:

@@ -9,7 +9,7 @@ from CACScoringLib.phantom.draws import stream
 from CACScoringLib.phantom.scanner import Scanner
 
 LEVEL_FOR_HORIZONTAL_STREAKS = 1.12
-"""Relative noise of a slice beyond which rays from side to side are the noisiest (liver, shoulders): streaks lie flat."""
+"""Relative noise of a slice beyond which rays from side to side are the noisiest (liver, shoulders)."""
 
 
 def amplitude(scanner: Scanner, shape: tuple[int, int], pixel: float, *, flat: bool = False) -> np.ndarray:

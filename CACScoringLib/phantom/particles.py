@@ -47,8 +47,9 @@ def splat(
 ) -> tuple[tuple[slice, ...], np.ndarray] | None:
     """Image a cloud: return the block of the grid that it touches and its contrast there in HU, or None outside.
 
-    ``paths`` (slices, m, 3) holds the displacements (x, y, z) that each slice averages over. The slice profile is a box of the slice
-    thickness with soft edges, the in-plane blur a Gaussian less the variance that splatting to the nearest four pixels adds.
+    ``paths`` (slices, m, 3) holds the displacements (x, y, z) that each slice averages over. The slice profile is a box
+    of the slice thickness with soft edges, the in-plane blur a Gaussian less the variance that splatting to the nearest
+    four pixels adds.
     """
     pixel, spacing = grid.spacing[2], grid.spacing[0]
     points = grid.to_scan(cloud.points)

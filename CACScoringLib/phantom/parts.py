@@ -83,7 +83,7 @@ def nearest(parts: Sequence[Part], points: np.ndarray) -> np.ndarray:
 
 
 def union_field(canvas: Canvas, parts: Sequence[Part], fillet: float, margin: float = 20.0) -> Field:
-    """Return the smooth union of parts on the coarse grid; farther than ``margin`` from all of them it is ``FAR_MM``."""
+    """Return the smooth union of parts on the coarse grid; ``FAR_MM`` where all are farther than ``margin``."""
     coarse = canvas.coarse
     data = np.full(coarse.shape, FAR_MM, dtype=np.float32)
     x, y = coarse.plane()

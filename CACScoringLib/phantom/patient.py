@@ -52,7 +52,8 @@ class VesselTruth:
 class PatientTruth:
     """What is known about a synthetic scan.
 
-    ``agatston`` and ``volume_mm3`` are of the noise-free image with all blur, motion and partial volume; ``mass_mg`` is physical.
+    ``agatston`` and ``volume_mm3`` are of the noise-free image with all blur, motion and partial volume; ``mass_mg`` is
+    the physical mass.
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""How a protocol images: voltage, slices, field of view, blur, noise, motion (SYNTHETIC numbers, section 4)."""
+"""One acquisition, drawn from the ranges of its protocol."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ import numpy as np
 from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.canvas import Grid
 from CACScoringLib.phantom.draws import chance, lognormal, normal, stream, uniform
+from CACScoringLib.phantom.protocols import (
+    PRIORS,
+    PROTOCOLS,
+    SHARP_BLUR,
+    SHARP_FRACTION,
+    SHARP_NOISE,
+    SHARP_NOISE_PEAK,
+    Spread,
+)
 
-PROTOCOLS = ("gated", "spect-ctac", "pet-ctac", "chest")
 RENDER_PIXEL_OF_FWHM = 0.55
 """Anatomy is painted on pixels of this share of the in-plane blur (0.8 to 1.25 mm) and interpolated."""
+SOFT_KERNEL_FWHM = 1.9
+WIDER = 1.5
+"""Enriched patients are drawn with standard deviations this much larger, and wider fields of view."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +38,10 @@ class Scanner:
     streaks : extra noise power along one axis; shading : SD of slow HU errors
     slice_mixing : share of each slice's noise that comes from its neighbour
     overshoot : edge enhancement of the kernel
-    motion : blur of the heart during one slice; ``phase_step`` cardiac cycles from slice to slice
-    window : fraction of the cycle that one slice sees
+    motion : path of the heart
+    window, phase, phase_step : fraction of the cycle that a slice sees, where it lies, and the step to the next slice
+    below, above : how far the scan reaches beyond the heart
+    offset : of the middle of the field of view (x, y)
     """
 
     protocol: str
@@ -56,6 +69,9 @@ class Scanner:
     phase: float
     phase_step: float
     angle_deg: float
+    below: float
+    above: float
+    offset: tuple[float, float]
     seed: int
 
     @property
@@ -71,124 +87,83 @@ class Scanner:
 def render_columns(scanner: Scanner) -> int:
     """Return the number of columns that anatomy is painted on; at most those of the image."""
     pixel = min(max(RENDER_PIXEL_OF_FWHM * scanner.fwhm, 0.8), 1.25)
-    return min(int(round(scanner.fov / pixel)), scanner.matrix)
+    return min(round(scanner.fov / pixel), scanner.matrix)
 
 
-def draw_scanner(seed: int, protocol: str, anatomy: Anatomy, matrix: int, wide: bool) -> Scanner:
-    """Draw an acquisition of a protocol."""
-    rng = stream(seed, "scanner", protocol)
-    spread = 1.5 if wide else 1.0
-
-    def pick(values, weights):
-        return float(rng.choice(np.array(values, dtype=float), p=np.array(weights) / np.sum(weights)))
-
-    sharp = False
-    if protocol == "gated":
-        kvp = pick([120, 100, 80], [0.85, 0.11, 0.04])
-        thickness = pick([3.0, 2.5], [0.75, 0.25])
-        increment, fov, mas = thickness, uniform(rng, 180, 250), uniform(rng, 30, 90)
-        sd, fwhm, peak = (
-            normal(rng, 20, 4 * spread, 9, 38),
-            normal(rng, 1.55, 0.15 * spread, 1.0, 2.2),
-            normal(rng, 0.26, 0.05, 0.15, 0.42),
-        )
-        mixing, motion, window, step = (
-            uniform(rng, 0.0, 0.15),
-            lognormal(rng, 1.6, 0.5, 0.4, 4.5),
-            uniform(rng, 0.08, 0.2),
-            0.0,
-        )
-        angle = normal(rng, 0, 2.5 * spread, -10, 10)
-    elif protocol == "chest":
-        kvp = pick([120, 100, 140], [0.8, 0.1, 0.1])
-        thickness = pick([1.5, 2.0, 2.5, 3.0, 1.25], [0.15, 0.3, 0.3, 0.15, 0.1])
-        increment, fov, mas = thickness, uniform(rng, 280, 400), uniform(rng, 25, 120)
-        sharp = chance(rng, 0.35)
-        sd = normal(rng, 38 if sharp else 24, 7 * spread, 10, 60)
-        fwhm = normal(rng, 1.05 if sharp else 1.5, 0.15 * spread, 0.8, 2.2)
-        peak = normal(rng, 0.45 if sharp else 0.25, 0.07, 0.15, 0.7)
-        mixing, motion, window, step = (
-            uniform(rng, 0.2, 0.45),
-            lognormal(rng, 4.5, 0.45, 1.5, 15),
-            uniform(rng, 0.3, 0.6),
-            uniform(rng, 0.05, 0.5),
-        )
-        angle = normal(rng, 0, 3 * spread, -10, 10)
-    elif protocol == "pet-ctac":
-        kvp = pick([100, 120, 140], [0.45, 0.3, 0.25])
-        thickness, increment = (3.75, 3.27) if chance(rng, 0.4) else (3.0, 3.0)
-        if chance(rng, 0.3):
-            thickness = increment = pick([2.5, 4.0, 5.0], [0.5, 0.25, 0.25])
-        fov, mas = pick([500, 550, 600, 700], [0.6, 0.1, 0.1, 0.2]), uniform(rng, 9, 40)
-        sd, fwhm, peak = (
-            normal(rng, 19, 6 * spread, 8, 45),
-            normal(rng, 2.3, 0.25 * spread, 1.6, 3.2),
-            normal(rng, 0.20, 0.03, 0.13, 0.3),
-        )
-        mixing, motion, window, step = (
-            uniform(rng, 0.1, 0.35),
-            lognormal(rng, 6, 0.4, 2.5, 15),
-            uniform(rng, 0.5, 1.1),
-            uniform(rng, 0.1, 0.5),
-        )
-        angle = normal(rng, 0, 3 * spread, -10, 10)
-    elif protocol == "spect-ctac":
-        kvp = pick([120, 130], [0.6, 0.4])
-        thickness = increment = pick([2.5, 3.0, 4.0, 5.0], [0.25, 0.25, 0.15, 0.35])
-        fov, mas = pick([500, 550, 600], [0.7, 0.15, 0.15]), uniform(rng, 10, 40)
-        sd, fwhm, peak = (
-            normal(rng, 24, 8 * spread, 10, 55),
-            normal(rng, 2.5, 0.35 * spread, 1.7, 3.5),
-            normal(rng, 0.19, 0.03, 0.12, 0.3),
-        )
-        mixing, motion, window, step = (
-            uniform(rng, 0.1, 0.35),
-            lognormal(rng, 7, 0.4, 3, 15),
-            uniform(rng, 0.6, 1.5),
-            uniform(rng, 0.1, 0.5),
-        )
-        angle = normal(rng, 0, 3 * spread, -10, 10)
-    else:
+def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool) -> Scanner:
+    """Draw an acquisition of a protocol; ``wide`` randomises past what is usual."""
+    if protocol not in PROTOCOLS:
         raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
-    gated = protocol == "gated"
+    rng, prior = stream(seed, "scanner", protocol), PRIORS[protocol]
+    wider = WIDER if wide else 1.0
+
+    def spread(values: Spread) -> float:
+        return normal(rng, values[0], values[1] * wider, values[2], values[3])
+
+    sharp = protocol == "chest" and chance(rng, SHARP_FRACTION)
+    thickness, increment, _ = prior.slices[_pick(rng, [row[2] for row in prior.slices])]
+    fwhm, peak = spread(SHARP_BLUR if sharp else prior.blur), spread(SHARP_NOISE_PEAK if sharp else prior.noise_peak)
     return Scanner(
-        protocol=protocol, gated=gated, kvp=kvp, mas=round(mas, 1), kernel="sharp" if sharp else "soft" if fwhm > 1.9 else "medium",
-        thickness=thickness, increment=increment, fov=round(fov, 1), matrix=matrix, fwhm=fwhm, noise_sd=sd, noise_peak=peak,
-        noise_width=normal(rng, 0.95 * peak, 0.12 * peak), noise_stretch=lognormal(rng, 1.1, 0.15, 0.75, 1.6),
-        streaks=lognormal(rng, 1.0 if protocol == "gated" else 2.5, 0.7, 0.1, 12.0),
-        shading=lognormal(rng, 2.5 if protocol == "gated" else 4.0, 0.4, 0.5, 12.0),
-        slice_mixing=mixing, overshoot=uniform(rng, 0.15, 0.5) if sharp else uniform(rng, 0.0, 0.2),
-        padding=int(pick([-1024, -2048, -2000], [0.5, 0.2, 0.3])), circle=chance(rng, 0.5), motion=motion, window=window,
-        phase=uniform(rng, 0, 1), phase_step=step, angle_deg=angle, seed=seed,
-    )  # fmt: skip
+        protocol=protocol,
+        gated=prior.gated,
+        kvp=float(prior.kvp[_pick(rng, [weight for _, weight in prior.kvp])][0]),
+        mas=round(uniform(rng, *prior.mas), 1),
+        kernel="sharp" if sharp else "soft" if fwhm > SOFT_KERNEL_FWHM else "medium",
+        thickness=thickness,
+        increment=increment,
+        fov=_draw_fov(rng, prior.fov, wide),
+        matrix=matrix,
+        fwhm=fwhm,
+        noise_sd=spread(SHARP_NOISE if sharp else prior.noise),
+        noise_peak=peak,
+        noise_width=normal(rng, 0.95 * peak, 0.12 * peak),
+        noise_stretch=lognormal(rng, 1.1, 0.15, 0.75, 1.6),
+        streaks=lognormal(rng, prior.streaks, 0.7, 0.1, 12.0),
+        shading=lognormal(rng, prior.shading, 0.4, 0.5, 12.0),
+        slice_mixing=uniform(rng, *prior.mixing),
+        overshoot=uniform(rng, 0.15, 0.5) if sharp else uniform(rng, 0.0, 0.2),
+        padding=(-1024, -2048, -2000)[_pick(rng, [0.5, 0.2, 0.3])],
+        circle=chance(rng, 0.5),
+        motion=lognormal(rng, prior.motion[0], prior.motion[1], *prior.motion[2:]),
+        window=uniform(rng, *prior.window),
+        phase=uniform(rng, 0.0, 1.0),
+        phase_step=uniform(rng, *prior.step),
+        angle_deg=normal(rng, 0.0, 2.5 * wider, -10.0, 10.0),
+        below=uniform(rng, *prior.below),
+        above=uniform(rng, *prior.above),
+        offset=(normal(rng, 0.0, 8.0 * wider), normal(rng, 0.0, 7.0 * wider)),
+        seed=seed,
+    )
 
 
-def scan_grid(scanner: Scanner, anatomy: Anatomy, pixel: float) -> Grid:
-    """Return the voxel grid of the scan with a given pixel: the protocol's field of view and range along z."""
-    rng = stream(scanner.seed, "range", scanner.protocol)
-    s = float(anatomy.box_size[2])
-    x0, depth = float(anatomy.box_origin[0] + 0.5 * anatomy.box_size[0]), anatomy.chest_depth
-    if scanner.protocol == "gated":
-        low, high = -uniform(rng, 4, 18), s * uniform(rng, 1.08, 1.32)
-        center = (
-            x0 + normal(rng, 0, 9),
-            float(anatomy.box_origin[1]) + 0.5 * float(anatomy.box_size[1]) + normal(rng, 6, 8),
-        )
-    elif scanner.protocol == "chest":
-        low, high = -uniform(rng, 45, 80), anatomy.apex_height + uniform(rng, 0, 20)
-        center = (normal(rng, 0, 6), 0.5 * depth + 4 + normal(rng, 0, 6))
+def _pick(rng: np.random.Generator, weights: list[float]) -> int:
+    return int(rng.choice(len(weights), p=np.array(weights) / np.sum(weights)))
+
+
+def _draw_fov(rng: np.random.Generator, fov, wide: bool) -> float:
+    if isinstance(fov[0], tuple):
+        return float(fov[_pick(rng, [weight for _, weight in fov])][0])
+    low, high = fov
+    return round(uniform(rng, 0.9 * low, 1.2 * high) if wide else uniform(rng, low, high), 1)
+
+
+def scan_grid(scanner: Scanner, anatomy: Anatomy, columns: int) -> Grid:
+    """Return the voxel grid of the scan with a number of columns."""
+    size, depth = anatomy.box_size, anatomy.chest_depth
+    low, high = -scanner.below, float(size[2]) + scanner.above
+    if scanner.gated:
+        middle = anatomy.box_origin[:2] + 0.5 * size[:2] + np.array([0.0, 6.0])
     else:
-        low, high = -uniform(rng, 40, 110), s + uniform(rng, 55, 150)
-        center = (normal(rng, 0, 12), 0.5 * depth + 20 + normal(rng, 0, 12))
-        if scanner.protocol == "spect-ctac":
-            low, high = -uniform(rng, 20, 70), s + uniform(rng, 15, 70)
-    count = max(int(round((high - low) / scanner.increment)), 8)
-    columns = int(round(scanner.fov / pixel))
+        middle = np.array([0.0, 0.5 * depth + (4.0 if scanner.protocol == "chest" else 20.0)])
+    middle = middle + np.array(scanner.offset)
+    pixel = scanner.fov / columns
     half = 0.5 * (scanner.fov - pixel)
-    half = 0.5 * pixel * (columns - 1) if columns * pixel != scanner.fov else half
     angle = np.deg2rad(scanner.angle_deg)
     return Grid(
-        shape=(count, columns, columns), spacing=(scanner.increment, pixel, pixel),
-        origin=(round(low, 3), round(center[1] - half, 4), round(center[0] - half, 4)),
-        cosine=round(float(np.cos(angle)), 8), sine=round(float(np.sin(angle)), 8), pivot=(0.5 * depth, 0.0),
-    )  # fmt: skip
+        shape=(max(round((high - low) / scanner.increment), 8), columns, columns),
+        spacing=(scanner.increment, pixel, pixel),
+        origin=(round(low, 3), round(float(middle[1]) - half, 4), round(float(middle[0]) - half, 4)),
+        cosine=round(float(np.cos(angle)), 8),
+        sine=round(float(np.sin(angle)), 8),
+        pivot=(0.5 * depth, 0.0),
+    )

@@ -1,6 +1,6 @@
 """Soft shapes: signed distances in mm, negative inside, from additions, multiplications and square roots only.
 
-Only operations that IEEE 754 defines to the last bit are used on voxels, so that a seed gives the same image everywhere.
+Only operations that IEEE 754 defines to the last bit are used on voxels: a seed gives the same image everywhere.
 Every function takes coordinate arrays ``x, y, z`` (mm, LPS, broadcastable) and returns float32.
 """
 
@@ -17,7 +17,7 @@ TINY = np.float32(1e-6)
 def alpha(distance: np.ndarray, width: float | np.ndarray) -> np.ndarray:
     """Return the covered fraction 0..1 of a voxel at ``distance`` from a surface blurred to the edge width.
 
-    A smoothstep of total length ``2 * width``; its derivative has a full width at half maximum of about ``1.4 * width``.
+    A smoothstep of total length ``2 * width``; its derivative has a full width at half maximum of 1.41 ``width``.
     """
     t = distance * np.float32(-0.5 / width) + np.float32(0.5)
     np.clip(t, 0.0, 1.0, out=t)

@@ -45,7 +45,7 @@ def add_streaks(
 
 
 def star(dy: np.ndarray, dx: np.ndarray, angles: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Return the sum of lines through the origin (HU): soft across their width, falling as 1 / distance, zero at the reach."""
+    """Return the sum of lines through the origin (HU): soft across, falling as 1 / distance, zero at the reach."""
     out = np.zeros((dy.shape[0], dx.shape[1]), dtype=np.float32)
     fade = np.maximum(np.float32(1.0) - (dx * dx + dy * dy) * np.float32(1.0 / REACH_MM**2), np.float32(0.0))
     for angle, height, width in zip(angles, heights, widths, strict=True):

@@ -47,7 +47,7 @@ def _half_width(profile: np.ndarray, step: float) -> float:
     if not below.size or below[0] == 0:
         return float("nan")
     i = int(below[0])
-    return 2.0 * step * (i - 1 + (profile[i - 1] - 0.5) / (profile[i - 1] - profile[i]))
+    return 2.0 * step * float(i - 1 + (profile[i - 1] - 0.5) / (profile[i - 1] - profile[i]))
 
 
 def measure_texture(hu: np.ndarray, spacing: tuple[float, float, float]) -> Texture:
@@ -75,7 +75,13 @@ def measure_texture(hu: np.ndarray, spacing: tuple[float, float, float]) -> Text
     islands = sum(ndimage.label(plane, EIGHT)[1] for plane in over) / len(over)
     area = block.shape[1] * block.shape[2] * spacing[1] * pixel / 2500.0
     return Texture(
-        round(sd, 2), round(float(middle[int(radial.argmax())]), 3), round(float((middle * radial).sum() / radial.sum()), 3),
-        round(_half_width(acf[0], pixel), 2), round(_half_width(acf[:, 0], spacing[1]), 2), round(float(pairs), 3),
-        round(float(along_x), 2), round(100.0 * float(over.mean()), 3), round(islands / area, 2),
-    )  # fmt: skip
+        sd_hu=round(sd, 2),
+        nps_peak=round(float(middle[int(radial.argmax())]), 3),
+        nps_mean=round(float((middle * radial).sum() / radial.sum()), 3),
+        acf_x_mm=round(_half_width(acf[0], pixel), 2),
+        acf_y_mm=round(_half_width(acf[:, 0], spacing[1]), 2),
+        acf_next_slice=round(float(pairs), 3),
+        power_x_to_y=round(float(along_x), 2),
+        over_threshold_percent=round(100.0 * float(over.mean()), 3),
+        islands_per_slice=round(islands / area, 2),
+    )

@@ -106,7 +106,7 @@ class WallShapes:
         return self._inner(x, y, z, True)[0]
 
     def muscle(self, x, y, z):
-        """Return the distance to the outside of ribs and muscles: pectoral in front, latissimus at the side, erector at the back."""
+        """Return the distance to the outside of ribs and muscles: thicker at pectoral, latissimus and erector."""
         a = self.a
         d, ny, nx = self._inner(x, y, z, False)
         high = np.clip((z - np.float32(a.box_size[2])) * np.float32(0.014), 0.0, 1.0)

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from CACScoringLib.phantom.calcium import Lesion, particles_of
-from CACScoringLib.phantom.patient import VesselTruth
+from CACScoringLib.phantom.canvas import Grid
+from CACScoringLib.phantom.patient import LesionTruth, VesselTruth
 from CACScoringLib.vocabulary import Vessel
 
 THRESHOLD_HU = 130
@@ -22,7 +23,7 @@ MINIMUM_AREA_MM2 = 1.0
 
 
 def agatston(hu: np.ndarray, mask: np.ndarray, spacing: tuple[float, float, float]) -> tuple[float, float, int]:
-    """Return Agatston score, volume in mm3 and number of in-plane islands of a mask (z, y, x) (Agatston 1990, 8-connected)."""
+    """Return Agatston score, volume in mm3 and number of in-plane islands of a mask (1990 weights, 8-connected)."""
     area = spacing[1] * spacing[2]
     least = int(np.ceil(MINIMUM_AREA_MM2 / area - 1e-9))
     score, voxels, islands = 0.0, 0, 0
@@ -60,7 +61,7 @@ def noise_free_scores(
     return total, vessels
 
 
-def expert_labels(hu: np.ndarray, contrast: np.ndarray, owner: np.ndarray, spacing) -> np.ndarray:
+def expert_labels(hu: np.ndarray, contrast: np.ndarray, owner: np.ndarray) -> np.ndarray:
     """Return the labels of voxels at or above 110 HU that belong to a calcification.
 
     A voxel belongs where the calcium's own contrast is clear, or faint but connected in the slice to where it is clear.
@@ -75,3 +76,24 @@ def expert_labels(hu: np.ndarray, contrast: np.ndarray, owner: np.ndarray, spaci
         keep = clear[parts]
         labels[z][keep] = owner[z][keep]
     return labels
+
+
+def lesion_truths(lesions: list[Lesion], seed: int, grid: Grid) -> tuple[LesionTruth, ...]:
+    """Return the physical truth of every lesion, its centre in the frame of the scan."""
+    out = []
+    for lesion in lesions:
+        clouds = particles_of(lesion, seed, 1.0)
+        main = max(clouds, key=lambda cloud: float(cloud.volume.sum()))
+        volume = sum(float(cloud.volume.sum()) for cloud in clouds)
+        points = np.concatenate([cloud.points for cloud in clouds])
+        center = np.round(grid.to_scan(points).mean(axis=0), 2)
+        out.append(
+            LesionTruth(
+                Vessel(main.label).name,
+                tuple(float(v) for v in center),
+                round(volume, 4),
+                lesion.density,
+                round(volume * lesion.density * 1e-3, 4),
+            )
+        )
+    return tuple(out)

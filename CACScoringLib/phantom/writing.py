@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
@@ -111,7 +111,7 @@ def _slice_dataset(ct: CTVolume, z: int, seed: int) -> FileDataset:
     d.PatientBirthDate = ""
     d.PatientSex = a.patient_sex or ""
     if a.patient_age_years is not None:
-        d.PatientAge = f"{int(round(a.patient_age_years)):03d}Y"
+        d.PatientAge = f"{round(a.patient_age_years):03d}Y"
     d.PatientIdentityRemoved = "YES"
     d.DeidentificationMethod = "Generated: no patient exists"
     d.BodyPartExamined = "HEART" if a.gated else "CHEST"
@@ -119,7 +119,7 @@ def _slice_dataset(ct: CTVolume, z: int, seed: int) -> FileDataset:
     d.KVP = _number(a.kvp)
     d.SliceThickness = _number(a.slice_thickness_mm)
     d.SpacingBetweenSlices = _number(ct.spacing_mm[0])
-    d.Exposure = str(int(round(a.exposure_mas or 0)))
+    d.Exposure = str(round(a.exposure_mas or 0))
     d.ConvolutionKernel = a.kernel or ""
     d.PatientPosition = "HFS"
     d.ReconstructionDiameter = _number(ct.spacing_mm[2] * ct.shape[2])

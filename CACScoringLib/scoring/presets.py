@@ -166,7 +166,7 @@ _ALL = (
         connectivity=26,
         minimum_volume_mm3=1.5,
         resample_mm=(3.0, 1.5),
-        source="de Vos et al., MICCAI 2017, section Data",
+        source="de Vos et al. 2017, arXiv 1712.02982, section Data",
     ),
     Preset(
         "deepcac",

@@ -15,14 +15,22 @@ FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
 
 
+def positive(text: str) -> int:
+    """Return a whole number of at least 1 (argparse type)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return value
+
+
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cacscoring train``."""
     parser.add_argument("method", help="method to train: multibranch-unet")
     parser.add_argument("--output", type=Path, required=True, help="folder for cache, checkpoint, log and model bundle")
-    parser.add_argument("--patients", type=int, default=480, help="synthetic patients to train on (default 480)")
-    parser.add_argument("--steps", type=int, default=2400, help="optimiser steps (default 2400)")
+    parser.add_argument("--patients", type=positive, default=480, help="synthetic patients to train on (default 480)")
+    parser.add_argument("--steps", type=positive, default=2400, help="optimiser steps (default 2400)")
     parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
-    parser.add_argument("--workers", type=int, default=2, help="processes that generate patients (default 2)")
+    parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
     parser.add_argument("--cache", type=Path, help="folder of generated patients (default OUTPUT/cache)")
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
@@ -33,10 +41,10 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="method to evaluate: multibranch-unet")
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder for the results")
     parser.add_argument("--model", help="model id or folder of a bundle (default: the method's own)")
-    parser.add_argument("--patients", type=int, default=25, help="patients a protocol (default 25)")
+    parser.add_argument("--patients", type=positive, default=25, help="patients a protocol (default 25)")
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
     parser.add_argument("--preset", default="agatston-1990", help="scoring preset (default agatston-1990)")
-    parser.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--workers", type=positive, default=2, help="processes (default 2)")
 
 
 def training_patients(count: int) -> list[tuple[str, int]]:
@@ -56,8 +64,6 @@ def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
 def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
     _known_method(args.method)
-    if args.patients < 1 or args.steps < 1:
-        raise ValueError("Training needs at least one patient and one step: check --patients and --steps.")
     from CACScoringLib.training.bundle_writer import write_trained_bundle
     from CACScoringLib.training.cases import TrainingCase, build_cache
     from CACScoringLib.training.loop import Trainer, TrainingSettings

@@ -60,7 +60,7 @@ def test_slice_profile_has_unit_area_and_its_nominal_width():
 
 def test_blur_and_partial_volume_keep_the_calcium_signal():
     grid = Grid((9, 64, 64), (3.0, 0.4, 0.4), (-12.0, -12.8, -12.8))
-    cloud = Cloud(2, np.zeros((50, 3)) + [0.1, 0.2, 0.7], np.full(50, 0.2), np.full(50, 500.0))
+    cloud = Cloud(2, np.tile([0.1, 0.2, 0.7], (50, 1)), np.full(50, 0.2), np.full(50, 500.0))
     _, image = splat(cloud, grid, 1.5, 3.0, np.zeros((9, 1, 3)))
     assert image.sum() * 0.4 * 0.4 * 3.0 == pytest.approx(50 * 0.2 * 500.0, rel=0.01)
 
@@ -95,14 +95,13 @@ def test_label_reaches_faint_voxels_only_where_they_touch_clear_calcium():
     contrast = np.full((1, 5, 9), 10.0, np.float32)
     contrast[0, 2, 1] = 100.0
     owner = np.full((1, 5, 9), 2, np.uint8)
-    labels = expert_labels(hu, contrast, owner, (3.0, 0.5, 0.5))
+    labels = expert_labels(hu, contrast, owner)
     assert (labels[0, :, :4] == 2).all()
     assert (labels[0, :, 4:] == 0).all()
 
 
 def test_noise_has_the_drawn_sd_and_peak_frequency():
-    anatomy = draw_anatomy(2, wide=False)
-    scanner = draw_scanner(2, "gated", anatomy, 256, wide=False)
+    scanner = draw_scanner(2, "gated", 256, wide=False)
     shaped = amplitude(scanner, (256, 256), 0.45)
     rng = np.random.default_rng(0)
     white = np.fft.fft2(rng.standard_normal((6, 256, 256)))

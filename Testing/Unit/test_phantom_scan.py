@@ -107,10 +107,8 @@ def test_coronary_labels_lie_near_the_centreline_of_their_vessel():
             for n in patient.vessel_tree
             if owners.get(n) == vessel
             or n == "PDA"
-            or (n[0] == "D"
-            and vessel == Vessel.LAD)
-            or (n[:2] == "OM"
-            and vessel == Vessel.LCX)
+            or (n[0] == "D" and vessel == Vessel.LAD)
+            or (n[:2] == "OM" and vessel == Vessel.LCX)
         ]
         line = np.vstack([patient.vessel_tree[name] for name in names])
         distance = np.sqrt(((places[:, None] - line[None]) ** 2).sum(axis=2)).min(axis=1)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pydicom
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
 

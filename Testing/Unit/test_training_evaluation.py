@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pytest
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
-from CACScoringLib.training.commands import evaluation_patients, training_patients
+from CACScoringLib.training.commands import add_train_arguments, evaluation_patients, training_patients
 from CACScoringLib.training.evaluation import as_markdown, summarize
 from CACScoringLib.training.patient_result import PatientResult, match_lesions
 
@@ -98,3 +100,13 @@ def test_no_evaluation_patient_was_trained_on_and_protocols_share_no_seed():
     assert not trained & set(seeds)
     assert len(set(seeds)) == len(seeds) == 400
     assert sorted({p for p, _ in evaluated}) == ["chest", "gated", "pet-ctac", "spect-ctac"]
+
+
+@pytest.mark.parametrize("arguments", [["--patients", "0"], ["--steps", "-1"], ["--workers", "two"]])
+def test_impossible_numbers_are_usage_errors(arguments, capsys):
+    parser = argparse.ArgumentParser()
+    add_train_arguments(parser)
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(["multibranch-unet", "--output", "x", *arguments])
+    assert end.value.code == 2
+    assert arguments[0] in capsys.readouterr().err
