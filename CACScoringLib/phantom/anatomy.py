@@ -117,7 +117,7 @@ def draw_anatomy(seed: int, wide: bool) -> Anatomy:
         dome_right=normal(rng, 17, 11 * spread),
         dome_left=normal(rng, 3, 10 * spread),
         dome_blur=uniform(rng, 1.5, 5.0),
-        floor=uniform(rng, 1.0, 10.0),
+        floor=uniform(rng, -2.0, 6.0),
         epicardial=normal(rng, 5.5 + 0.12 * (bmi - 27), 1.5, 2.0, 11.0),
         vertebra_width=normal(rng, 33 * scale, 3),
         hemoglobin=normal(rng, 13.5, 1.5),

@@ -91,7 +91,7 @@ def draw_lesions(seed: int, branches: list[Branch], target: float, options: Phan
     else:
         vessel_weights = rng.dirichlet(weights * 4.0 + 0.05)
     paths = paths_of(branches)
-    median = (2.0 if options.enriched else 3.0) * float(np.clip((target / 50.0) ** 0.3, 0.5, 3.0))
+    median = (1.4 if options.enriched else 2.2) * float(np.clip((target / 50.0) ** 0.3, 0.5, 3.0))
     lesions: list[Lesion] = []
     guessed = 0.0
     while guessed < target and len(lesions) < MOST_LESIONS:

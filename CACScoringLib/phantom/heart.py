@@ -82,7 +82,7 @@ def build_heart(anatomy: Anatomy) -> Heart:
     up = np.array([0.0, 0.0, 1.0])
     floor = heart_floor(anatomy)
     eye = np.eye(3)
-    mitral, apex = at(0.56, 0.73, 0.40, 0.015), at(0.92, 0.38, 0.09, 0.015)
+    mitral, apex = at(0.56, 0.73, 0.40, 0.015), at(0.92, 0.38, 0.075, 0.015)
     axis = apex - mitral
     length = float(np.sqrt((axis * axis).sum()))
     axes = frame(axis, up)
@@ -97,7 +97,7 @@ def build_heart(anatomy: Anatomy) -> Heart:
     outflow = [at(0.50, 0.27, 0.50), at(0.51, 0.36, 0.66), at(0.51, 0.45, 0.80), at(0.56, 0.62, 1.0)]
     trunk = size(13.0, 0.1)
     rv = [
-        ball(at(0.46, 0.34, 0.31), rv_axes, (size(45, 0.04), size(31), size(31))).above(floor),
+        ball(at(0.46, 0.34, 0.28), rv_axes, (size(45, 0.04), size(31), size(31))).above(floor),
         rod(outflow[0], outflow[1], size(18), trunk * 1.1),
     ]
     pulmonary = [

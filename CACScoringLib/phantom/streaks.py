@@ -10,9 +10,11 @@ from CACScoringLib.phantom.draws import stream
 REACH_MM = 70.0
 LINES = 7
 STRONGEST_HU = 260.0
-HALF_SIGNAL = 4000.0
+HALF_SIGNAL = 12000.0
 """Signal of an object in a slice (HU x mm2) whose streaks are half as strong as the strongest."""
-LEAST_SIGNAL = 2500.0
+LEAST_SIGNAL = 3000.0
+METAL_PEAK_HU = (450.0, 2200.0)
+"""Peak contrast in a slice below which streaks are a tenth, and from which on they are full."""
 WIDTH_MM = (1.2, 5.0)
 
 
@@ -37,6 +39,8 @@ def add_streaks(
             column = xs.start + float((plane.sum(axis=0, dtype=np.float64) * np.arange(plane.shape[1])).sum()) / total
             row, column = round(row, 3), round(column, 3)
             strength = STRONGEST_HU * float(signal[i]) / (float(signal[i]) + HALF_SIGNAL)
+            low, high = METAL_PEAK_HU
+            strength *= min(max((float(plane.max()) - low) / (high - low), 0.1), 1.0)
             y0, y1 = max(int(row) - reach, 0), min(int(row) + reach, clean.shape[1])
             x0, x1 = max(int(column) - reach, 0), min(int(column) + reach, clean.shape[2])
             dy = ((np.arange(y0, y1) - row) * pixel).astype(np.float32)[:, None]

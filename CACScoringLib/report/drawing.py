@@ -104,7 +104,11 @@ def outlined_tile(ct: CTVolume, labels: np.ndarray, z: int, view: View) -> np.nd
     step = view.side_mm / view.pixels
     spacing = np.asarray(ct.spacing_mm[1:])
     offset_mm = np.asarray(view.center_mm) - view.side_mm / 2 + step / 2
-    sampling = {"matrix": step / spacing, "offset": offset_mm / spacing, "output_shape": (view.pixels, view.pixels)}
+    sampling = {
+        "matrix": np.diag(step / spacing),
+        "offset": offset_mm / spacing,
+        "output_shape": (view.pixels, view.pixels),
+    }
     grey = ndimage.affine_transform(ct.hu[z].astype(np.float32), order=1, mode="constant", cval=-1000.0, **sampling)
     marked = ndimage.affine_transform(labels[z], order=0, mode="constant", cval=0, **sampling)
     low, high = WINDOW_HU
