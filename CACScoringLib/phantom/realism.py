@@ -11,9 +11,10 @@ from CACScoringLib.ct import CTVolume, load_ct
 from CACScoringLib.phantom.anatomy import draw_anatomy
 from CACScoringLib.phantom.patient import PhantomOptions, SyntheticPatient
 from CACScoringLib.phantom.scanner import draw_scanner
-from CACScoringLib.phantom.synthesis import scan_patient
+from CACScoringLib.phantom.synthesis import scan_patient, synthesize
 
 WINDOW_CENTER, WINDOW_WIDTH = 50.0, 450.0
+CALCIFIED = PhantomOptions(target_agatston=(200.0, 400.0))
 HEART_FIELD_MM = 165.0
 
 
@@ -88,10 +89,9 @@ CASES = (
 
 def matching_patient(case: RealCase) -> SyntheticPatient:
     """Return a synthetic patient scanned with the settings measured on a real scan."""
-    options = PhantomOptions(target_agatston=(200.0, 400.0))
     anatomy = draw_anatomy(case.seed, wide=False)
-    scanner = replace(draw_scanner(case.seed, case.protocol, options.matrix, wide=False), **case.scanner)
-    return scan_patient(case.seed, anatomy, scanner, options)
+    scanner = replace(draw_scanner(case.seed, case.protocol, CALCIFIED.matrix, wide=False), **case.scanner)
+    return scan_patient(case.seed, anatomy, scanner, CALCIFIED)
 
 
 def level_slice(patient: SyntheticPatient, height: float) -> int:
@@ -109,42 +109,47 @@ def heart_view(ct: CTVolume, z: int, center: tuple[int, int]) -> np.ndarray:
 
 
 def synthetic_versus_real(data: Path, output: Path, gated_seed: int = 12) -> Path:
-    """Write the figure: real scans above synthetic ones at the same levels, whole slice and heart.
+    """Write the figure: real scans above synthetic ones at the same levels, heart and whole slice.
 
     Parameters
     ----------
     data : folder that holds the real scans' folders
     output : PNG to write
-    gated_seed : seed of the gated synthetic scan, which has no real counterpart
+    gated_seed : seed of the gated synthetic scan of the last row, which has no real counterpart
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     rows: list[tuple[str, list[np.ndarray]]] = []
     for case in CASES:
-        real = load_ct(data / case.folder)
-        patient = matching_patient(case)
-        inside = np.argwhere(patient.structures.any(axis=0))
-        center = tuple(int(v) for v in np.rint(0.5 * (inside.min(axis=0) + inside.max(axis=0))))
+        real, patient = load_ct(data / case.folder), matching_patient(case)
         slices = [level_slice(patient, height) for height in LEVEL_HEIGHTS]
         rows.append((f"real\n{case.title}", [heart_view(real, z, case.heart) for z in case.levels]))
-        rows.append(("synthetic\nmatched scanner", [heart_view(patient.ct, z, center) for z in slices]))
-        rows.append(("real\nwhole slice", [real.hu[z] for z in case.levels]))
-        rows.append(("synthetic\nwhole slice", [patient.ct.hu[z] for z in slices]))
+        rows.append(("synthetic\nmatched scanner", [heart_view(patient.ct, z, heart_middle(patient)) for z in slices]))
+        rows.append((f"real\n{case.title}", [real.hu[z] for z in case.levels]))
+        rows.append(("synthetic\nmatched scanner", [patient.ct.hu[z] for z in slices]))
+    gated = synthesize(seed=gated_seed, protocol="gated", options=CALCIFIED)
+    slices = [level_slice(gated, height) for height in LEVEL_HEIGHTS]
+    rows.append(("synthetic\ngated", [heart_view(gated.ct, z, heart_middle(gated)) for z in slices]))
     figure = Figure(figsize=(2.1 * len(LEVELS), 2.12 * len(rows)))
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rows), len(LEVELS), gridspec_kw={"wspace": 0.02, "hspace": 0.02})
+    low, high = WINDOW_CENTER - WINDOW_WIDTH / 2, WINDOW_CENTER + WINDOW_WIDTH / 2
     for r, (title, images) in enumerate(rows):
-        for c, image in enumerate(images):
-            axis = axes[r, c]
-            axis.imshow(
-                image, cmap="gray", vmin=WINDOW_CENTER - WINDOW_WIDTH / 2, vmax=WINDOW_CENTER + WINDOW_WIDTH / 2
-            )
+        for axis, image in zip(axes[r], images, strict=True):
+            axis.imshow(image, cmap="gray", vmin=low, vmax=high)
             axis.set_xticks([])
             axis.set_yticks([])
-            if r == 0:
-                axis.set_title(LEVELS[c], fontsize=9)
-        axes[r, 0].set_ylabel(title, fontsize=8)
+        axes[r, 0].set_ylabel(title, fontsize=6.5)
+    for axis, level in zip(axes[0], LEVELS, strict=True):
+        axis.set_title(level, fontsize=9)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=95, bbox_inches="tight", pil_kwargs={"optimize": True})
     return output
+
+
+def heart_middle(patient: SyntheticPatient) -> tuple[int, int]:
+    """Return row and column of the middle of the heart's structures."""
+    inside = np.argwhere(patient.structures.any(axis=0))
+    row, column = np.rint(0.5 * (inside.min(axis=0) + inside.max(axis=0)))
+    return int(row), int(column)
