@@ -14,6 +14,12 @@ from CACScoringLib.inference.grids import Grid
 
 CANDIDATE_HU = 130.0
 """Lowest HU of a candidate at 120 kVp and when the tube voltage is unknown (Agatston 1990)."""
+LARGEST_WHOLE_MM3 = 3000.0
+"""Islands up to this volume are taken whole; larger ones (bone, metal) are cut at the region's border."""
+REACH_MM = 20.0
+"""How far beyond the box of the region an island is followed."""
+WHOLE = np.ones((3, 3, 3), bool)
+"""26-connectivity."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +63,8 @@ def find_candidates(
     grid : Grid
         The CT's grid.
     region : ndarray of bool, shape (z, y, x), optional
-        Where to look, on ``region_grid``; everywhere when absent. Islands are cut at its border.
+        Where to look, on ``region_grid``; everywhere when absent. An island that straddles the border is
+        taken whole, unless it is larger than ``LARGEST_WHOLE_MM3``: then it is cut there.
     threshold_hu : float
 
     Returns
@@ -70,17 +77,25 @@ def find_candidates(
         if np.any(high <= low):
             return _none()
     box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    index = np.argwhere(hu[box] >= threshold_hu)
-    if region is not None and len(index):
-        points = (index + low) * np.asarray(grid.spacing_mm)
-        index = index[region[tuple(region_grid.index_of(points).T)]]
+    mask = hu[box] >= threshold_hu
+    index = np.argwhere(mask)
     if not len(index):
         return _none()
-    mask = np.zeros(high - low, bool)
-    mask[tuple(index.T)] = True
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3), bool))
-    lesion = labels[tuple(index.T)] - 1
     voxel = float(np.prod(grid.spacing_mm))
+    labels, count = ndimage.label(mask, structure=WHOLE)
+    if region is not None:
+        points = (index + low) * np.asarray(grid.spacing_mm)
+        inside = region[tuple(region_grid.index_of(points).T)]
+        island = labels[tuple(index.T)]
+        size = np.bincount(island, minlength=count + 1) * voxel
+        touched = np.bincount(island, weights=inside, minlength=count + 1) > 0
+        kept = np.where(size[island] <= LARGEST_WHOLE_MM3, touched[island], inside)
+        mask[tuple(index[~kept].T)] = False
+        index = index[kept]
+        if not len(index):
+            return _none()
+        labels, count = ndimage.label(mask, structure=WHOLE)
+    lesion = labels[tuple(index.T)] - 1
     size = np.bincount(lesion, minlength=count).astype(np.float32) * voxel
     absolute = (index + low).astype(np.int32)
     return Candidates(absolute, hu[tuple(absolute.T)], lesion.astype(np.int32), size)
@@ -91,15 +106,15 @@ def _none() -> Candidates:
 
 
 def _box_on_ct(region: np.ndarray, region_grid: Grid, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Return the index box on the CT's grid that holds the region."""
+    """Return the index box on the CT's grid that holds the region and what islands reach beyond it."""
     if not region.any():
         return np.zeros(3, int), np.zeros(3, int)
     low, high = [], []
     for axis in range(3):
         used = np.flatnonzero(region.any(axis=tuple(a for a in range(3) if a != axis)))
         step, start = region_grid.spacing_mm[axis], region_grid.offset_mm[axis]
-        low.append(int(np.floor((start + (used[0] - 0.5) * step) / grid.spacing_mm[axis])))
-        high.append(int(np.ceil((start + (used[-1] + 0.5) * step) / grid.spacing_mm[axis])) + 1)
+        low.append(int(np.floor((start + (used[0] - 0.5) * step - REACH_MM) / grid.spacing_mm[axis])))
+        high.append(int(np.ceil((start + (used[-1] + 0.5) * step + REACH_MM) / grid.spacing_mm[axis])) + 1)
     return np.clip(low, 0, grid.shape), np.clip(high, 0, grid.shape)
 
 

@@ -15,12 +15,27 @@ from CACScoringLib.inference.grids import (
 from CACScoringLib.inference.inputs import hu_channels
 
 
-def fine_grid_over(region: np.ndarray, region_grid: Grid, margin_mm: float = 8.0) -> Grid:
-    """Return the fine grid that covers a region given on the coarse grid."""
+def fine_grid_over(
+    region: np.ndarray, region_grid: Grid, candidates: Candidates, grid: Grid, margin_mm: float = 8.0
+) -> Grid:
+    """Return the fine grid that covers a region given on the coarse grid, and all candidates.
+
+    Parameters
+    ----------
+    region : ndarray of bool, shape (z, y, x)
+        On ``region_grid``; not empty.
+    candidates : Candidates
+        On the CT's ``grid``; they may reach beyond the region.
+    margin_mm : float
+    """
     used = np.argwhere(region)
     spacing, offset = np.asarray(region_grid.spacing_mm), np.asarray(region_grid.offset_mm)
     low = offset + used.min(axis=0) * spacing - margin_mm
     high = offset + used.max(axis=0) * spacing + margin_mm
+    if candidates.count:
+        voxel = np.asarray(grid.spacing_mm)
+        low = np.minimum(low, (candidates.index.min(axis=0) - 0.5) * voxel)
+        high = np.maximum(high, (candidates.index.max(axis=0) + 0.5) * voxel)
     return covering_grid(low, high, FINE_SPACING_MM)
 
 

@@ -156,7 +156,7 @@ def _decide(
     """Run the calcium branch where candidates are and decide about every lesion."""
     if not candidates.count:
         return LesionDecision(np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
-    fine = fine_grid_over(region, coarse)
+    fine = fine_grid_over(region, coarse, candidates, grid)
     channels = fine_channels(ct.hu, grid, candidates, probability, coarse, fine)
     cells = np.argwhere(channels[1] > 0)
     corners = plan_windows(fine.shape, channels[1] > 0)

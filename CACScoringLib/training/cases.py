@@ -16,7 +16,7 @@ from CACScoringLib.inference.grids import Grid, ct_grid, resample_mean, sample_n
 from CACScoringLib.inference.heart import HEART_MARGIN_MM, coarse_volume, heart_region
 from CACScoringLib.methods.registry import candidate_threshold
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +89,8 @@ def make_case(
     region = heart_region(coarse_structures, coarse, margin_mm)
     if not region.any():
         raise ValueError("no heart is labelled in this patient, so it cannot be trained on")
-    fine = fine_grid_over(region, coarse)
     candidates = find_candidates(ct.hu, grid, region, coarse, candidate_threshold(ct))
+    fine = fine_grid_over(region, coarse, candidates, grid)
     maps = candidate_maps(candidates, grid, fine)
     cell = np.argwhere(maps["peak"] > 0)
     place = tuple(cell.T)

@@ -28,16 +28,32 @@ def test_the_threshold_itself_is_a_candidate_and_one_below_is_not():
     assert find_candidates(hu, grid, threshold_hu=129).count == 2
 
 
-def test_only_the_region_is_searched_and_islands_are_cut_at_its_border():
-    hu, grid = scan(*[(2, 10, x, 300) for x in range(4, 16)])
-    region_grid = Grid((3.0, 2.0, 2.0), (0.0, 0.0, 0.0), (6, 5, 5))
+def half_region(shape=(6, 20, 20)):
+    region_grid = Grid((3.0, 2.0, 2.0), (0.0, 0.0, 0.0), (shape[0], shape[1] // 4, shape[2] // 4))
     region = np.zeros(region_grid.shape, bool)
-    region[:, :, :2] = True
-    found = find_candidates(hu, grid, region, region_grid)
-    points = found.index * np.array(SPACING)
+    region[:, :, : region_grid.shape[2] // 2] = True
+    return region, region_grid
+
+
+def test_a_lesion_that_straddles_the_border_of_the_region_is_taken_whole():
+    hu, grid = scan(*[(2, 10, x, 300) for x in range(4, 16)], (4, 2, 18, 500))
+    found = find_candidates(hu, grid, *half_region())
     assert found.count == 1
-    assert points[:, 2].max() <= 3.0
-    assert points[:, 2].min() == 2.0
+    assert sorted(found.index[:, 2]) == list(range(4, 16))
+    assert found.size_mm3.tolist() == [12 * 0.75]
+
+
+def test_bone_is_cut_at_the_border_and_its_rests_are_candidates_of_their_own():
+    hu, grid = scan(shape=(8, 60, 60))
+    hu[1:7, 5:55, 20:56] = 400
+    hu[1:7, 29:31, :40] = 40
+    region, region_grid = half_region(hu.shape)
+    found = find_candidates(hu, grid, region, region_grid)
+    columns = (found.index * np.array(SPACING))[:, 2]
+    assert hu[hu > 130].size * 0.75 > 3000
+    assert found.count == 2
+    assert columns.max() <= 13.0
+    assert found.size_mm3.sum() == len(found.index) * 0.75
 
 
 def test_an_empty_region_and_a_clean_scan_have_no_candidates():
