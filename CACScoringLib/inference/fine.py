@@ -74,7 +74,7 @@ def at_candidates(values: np.ndarray, cells: np.ndarray, candidates: Candidates,
     Returns
     -------
     ndarray of float32, shape (n, classes)
-        Mean over the fine voxels that a CT voxel covers.
+        Mean over the fine voxels that a CT voxel covers; the first class where it covers none.
     """
     row = np.zeros(fine.shape, np.int64)
     row[tuple(cells.T)] = np.arange(len(cells))
@@ -83,4 +83,5 @@ def at_candidates(values: np.ndarray, cells: np.ndarray, candidates: Candidates,
     for cell, voxel, _ in footprint(candidates.index, grid, fine):
         out[voxel] += values[row[tuple(cell.T)]]
         hits[voxel] += 1
+    out[hits == 0, 0] = 1.0
     return out / np.maximum(hits, 1)[:, None]
