@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from CACScoringLib.inference.heart import (
     segment_structures,
 )
 from CACScoringLib.inference.inputs import scale_hu
-from CACScoringLib.inference.lesions import LesionDecision, decide
+from CACScoringLib.inference.lesions import CORONARY_PROBABILITY, LesionDecision, decide
 from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.models import ModelBundle, load_weights, open_bundle
@@ -107,8 +108,67 @@ def predict_multibranch(
     -------
     Prediction
     """
+    steps = _Pass(progress, cancelled)
+    evidence = look(ct, bundle=bundle, device=device, threshold_hu=threshold_hu, network=network, steps=steps)
+    clock = time.perf_counter()
+    limit = float(bundle.settings.get("coronary_probability", CORONARY_PROBABILITY))
+    decision = decide(evidence.candidates, evidence.calcium, evidence.non_coronary, ct.voxel_volume_mm3, limit)
+    labels, lesion_index, sure = paint(ct.shape, evidence.candidates, decision)
+    timings = evidence.timings_s | {"calcium": evidence.timings_s["calcium"] + time.perf_counter() - clock}
+    steps.start(1.0, 1.0, 1, "Done")
+    return Prediction(
+        method=NAME,
+        model_id=bundle.id,
+        model_sha256=bundle.sha256,
+        labels=labels,
+        structures=evidence.structures,
+        structures_spacing_mm=evidence.coarse.spacing_mm,
+        structures_offset_mm=evidence.coarse.offset_mm,
+        lesion_index=lesion_index,
+        lesion_probability=sure,
+        findings=heart_findings(evidence.structures, evidence.coarse),
+        timings_s=timings,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What the network says about a scan, before anything is decided.
+
+    Attributes
+    ----------
+    structures : ndarray of uint8, shape (z, y, x)
+        On the ``coarse`` grid.
+    candidates : Candidates
+    calcium, non_coronary : ndarray of float32, shape (n, 5)
+        Probabilities at every candidate voxel, as ``decide`` takes them.
+    timings_s : dict of str to float
+    """
+
+    structures: np.ndarray
+    coarse: Grid
+    candidates: Candidates
+    calcium: np.ndarray
+    non_coronary: np.ndarray
+    timings_s: dict[str, float]
+
+
+def look(
+    ct: CTVolume,
+    *,
+    bundle: ModelBundle,
+    device: str = "cpu",
+    threshold_hu: float = CANDIDATE_HU,
+    network: object | None = None,
+    steps: _Pass | None = None,
+) -> Evidence:
+    """Run the network: the heart on the coarse grid, then the calcium branches at every candidate.
+
+    Parameters are those of ``predict_multibranch``.
+    """
     run = network or _network(bundle.folder, bundle.sha256, device)
-    steps, clock, timings = _Pass(progress, cancelled), time.perf_counter(), {}
+    steps = steps or _Pass(None, None)
+    clock, timings = time.perf_counter(), {}
     hu, coarse = coarse_volume(ct)
     steps.start(0.0, 0.4, search_windows(hu.shape), "Finding the heart")
     context = int(bundle.settings["network"]["in_channels"]) - 4
@@ -116,32 +176,19 @@ def predict_multibranch(
     structures = largest_heart(probability)
     timings["heart"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    findings = heart_findings(structures, coarse)
     grid = ct_grid(ct.shape, ct.spacing_mm)
     region = heart_region(structures, coarse)
     candidates = find_candidates(ct.hu, grid, region, coarse, threshold_hu)
     timings["candidates"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    decision = _decide(ct, grid, candidates, probability, coarse, region, run, device, steps, bundle)
+    rows = np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32)
+    if candidates.count:
+        rows = _calcium_rows(ct, grid, candidates, probability, coarse, region, run, device, steps)
     timings["calcium"] = time.perf_counter() - clock
-    labels, lesion_index, sure = paint(ct.shape, candidates, decision)
-    steps.start(1.0, 1.0, 1, "Done")
-    return Prediction(
-        method=NAME,
-        model_id=bundle.id,
-        model_sha256=bundle.sha256,
-        labels=labels,
-        structures=structures,
-        structures_spacing_mm=coarse.spacing_mm,
-        structures_offset_mm=coarse.offset_mm,
-        lesion_index=lesion_index,
-        lesion_probability=sure,
-        findings=findings,
-        timings_s=timings,
-    )
+    return Evidence(structures, coarse, candidates, *rows, timings)
 
 
-def _decide(
+def _calcium_rows(
     ct: CTVolume,
     grid: Grid,
     candidates: Candidates,
@@ -151,11 +198,8 @@ def _decide(
     run: object,
     device: str,
     steps: _Pass,
-    bundle: ModelBundle,
-) -> LesionDecision:
-    """Run the calcium branch where candidates are and decide about every lesion."""
-    if not candidates.count:
-        return LesionDecision(np.zeros(0, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.float32))
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run the calcium branches on the windows that hold candidates: two (n, 5) arrays of probabilities."""
     fine = fine_grid_over(region, coarse, candidates, grid)
     channels = fine_channels(ct.hu, grid, candidates, probability, coarse, fine)
     cells = np.argwhere(channels[1] > 0)
@@ -164,8 +208,7 @@ def _decide(
     fill = [float(scale_hu(np.array(AIR_HU, np.float32)))] + [0.0] * (len(channels) - 1)
     out = run_at_cells(channels, corners, run.at_voxels, cells, BRANCHES, fill=fill, device=device, tick=steps.tick)
     calcium, other = (at_candidates(out[name], cells, candidates, grid, fine) for name in BRANCHES)
-    limit = float(bundle.settings.get("coronary_probability", 0.5))
-    return decide(candidates, calcium, other, float(np.prod(grid.spacing_mm)), limit)
+    return calcium, other
 
 
 def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:

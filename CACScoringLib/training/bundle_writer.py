@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib import __version__
+from CACScoringLib.inference.lesions import CORONARY_PROBABILITY
 from CACScoringLib.models import ModelBundle, write_bundle
 
 if TYPE_CHECKING:
+    from CACScoringLib.training.calibration import ProbabilityChoice
     from CACScoringLib.training.loop import Trainer
 
 LICENCE = """The weights in this folder are released under the Apache License, Version 2.0
@@ -30,20 +32,30 @@ real scans was not measured against experts.
 - Trained on {patients} synthetic patients (gated, SPECT-CTAC, PET-CTAC and chest in equal parts, seeds from 1000),
   {steps} steps, seed {seed}, by `cacscoring train multibranch-unet --patients {patients} --steps {steps}`.
 - Input: CT in HU on 4 mm (structures) and 2 x 1.25 x 1.25 mm (calcium) grids, made by the project itself.
+- {decision}
 - Limits: stents, bypass grafts, pacemakers, congenital disease and contrast-enhanced scans are outside what it can do
   reliably. Look at every result.
 
 Measured figures: `Resources/Documentation/evaluation.md`.
 """
+CHOSEN = """A lesion is coronary from a probability of {choice.probability} on: of the values tried, the one with the
+  smallest mean error of ln(1 + Agatston) on {choice.patients} synthetic patients of their own (seeds from 800000)."""
+NOT_CHOSEN = "A lesion is coronary from a probability of 0.5 on; no other value was tried."
 
 
-def write_trained_bundle(folder: Path, trainer: Trainer, *, patients: int) -> ModelBundle:
-    """Write the averaged network of a trainer as a bundle."""
+def write_trained_bundle(
+    folder: Path, trainer: Trainer, *, patients: int, choice: ProbabilityChoice | None = None
+) -> ModelBundle:
+    """Write the averaged network of a trainer as a bundle, with the decision threshold that was chosen for it."""
     import monai
     import numpy
     import torch
 
-    settings = {"method": "multibranch-unet", "network": trainer.network.config.as_dict(), "coronary_probability": 0.5}
+    settings = {
+        "method": "multibranch-unet",
+        "network": trainer.network.config.as_dict(),
+        "coronary_probability": choice.probability if choice else CORONARY_PROBABILITY,
+    }
     metadata = {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json",
         "version": __version__,
@@ -57,7 +69,8 @@ def write_trained_bundle(folder: Path, trainer: Trainer, *, patients: int) -> Mo
         "copyright": "CACScoring contributors, Apache-2.0",
         "network_data_format": _data_format(trainer.network.config.in_channels),
     }
-    card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed)
+    decision = CHOSEN.format(choice=choice) if choice else NOT_CHOSEN
+    card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision)
     return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
 
 

@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from CACScoringLib.training.calibration import ProbabilityChoice
+
 FIRST_TRAINING_SEED = 1_000
 FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
+WIDTH_OF_TABLE = 150
+"""Characters that the table needs; used where there is no terminal to measure."""
 
 
 def positive(text: str) -> int:
@@ -33,6 +37,12 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
     parser.add_argument("--cache", type=Path, help="folder of generated patients (default OUTPUT/cache)")
+    parser.add_argument(
+        "--validation-patients",
+        type=int,
+        default=40,
+        help="synthetic patients that choose the decision threshold (default 40; 0: keep 0.5)",
+    )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
 
 
@@ -89,8 +99,22 @@ def run_train(args: argparse.Namespace) -> int:
             trainer.resume()
         task = progress.add_task("Training", total=args.steps, completed=trainer.step)
         trainer.run(lambda step, losses: progress.update(task, completed=step, description=_losses(losses)))
-    write_trained_bundle(args.output / "bundle" / args.method, trainer, patients=args.patients)
+    folder = args.output / "bundle" / args.method
+    write_trained_bundle(folder, trainer, patients=args.patients)
+    if args.validation_patients > 0:
+        choice = _choose(folder, args.validation_patients, args.workers)
+        write_trained_bundle(folder, trainer, patients=args.patients, choice=choice)
     return 0
+
+
+def _choose(folder: Path, patients: int, workers: int) -> ProbabilityChoice:
+    """Choose the decision threshold on patients of its own."""
+    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED, choose_probability
+
+    wanted = evaluation_patients(-(-patients // 4), FIRST_VALIDATION_SEED)
+    with _progress() as progress:
+        task = progress.add_task("Choosing the threshold", total=len(wanted))
+        return choose_probability(folder, wanted, workers=workers, tick=lambda _: progress.update(task, advance=1))
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -102,7 +126,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from CACScoringLib import __version__
     from CACScoringLib.methods.registry import METHODS
     from CACScoringLib.models import open_bundle
-    from CACScoringLib.training.evaluation import ROWS_OF_TABLE, cell, run_patients, summarize, write_evaluation
+    from CACScoringLib.training.evaluation import ROWS, ROWS_OF_TABLE, cell, run_patients, summarize, write_evaluation
 
     bundle = open_bundle(args.model or METHODS[args.method].model)
     wanted = evaluation_patients(args.patients, args.first_seed)
@@ -133,7 +157,11 @@ def run_evaluate(args: argparse.Namespace) -> int:
         table.add_column(name, justify="right")
     for key, title in ROWS_OF_TABLE:
         table.add_row(title, *(cell(group, key) for group in summary.values()))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH_OF_TABLE)
+    console.print(table)
+    console.print(f"Written to {args.output}: evaluation.md, evaluation.json, {ROWS}", soft_wrap=True)
     return 0
 
 

@@ -34,7 +34,7 @@ def run_patients(
     folder.mkdir(parents=True, exist_ok=True)
     results = []
     with (
-        ProcessPoolExecutor(max_workers=workers, initializer=_one_thread) as pool,
+        ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool,
         (folder / ROWS).open("w", encoding="utf-8") as file,
     ):
         running = [
@@ -51,7 +51,7 @@ def run_patients(
     return sorted(results, key=lambda r: (r.protocol, r.seed))
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
     """Keep workers from fighting over the cores."""
     import torch
 
