@@ -1,0 +1,99 @@
+"""``train`` and ``evaluate`` as a person runs them, as small as they can be.
+
+A network after two steps takes the whole body for a heart, so what looks at scans uses the shipped weights.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+
+import pytest
+
+from CACScoringLib.cli import main
+from CACScoringLib.models import open_bundle
+from CACScoringLib.training import commands
+from CACScoringLib.training.calibration import PROBABILITIES, choose_probability, sweep_patient
+
+SHIPPED = "multibranch-unet"
+SMALL = ["--patients", "4", "--workers", "2"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    words = ["train", SHIPPED, "--output", str(folder), "--steps", "1", "--validation-patients", "0"]
+    assert main([*words, *SMALL]) == 0
+    return folder
+
+
+def card(folder):
+    return " ".join((folder / "bundle" / SHIPPED / "docs" / "README.md").read_text(encoding="utf-8").split())
+
+
+def test_training_leaves_a_bundle_with_a_card_that_says_what_it_saw(trained):
+    bundle = open_bundle(trained / "bundle" / SHIPPED)
+    assert bundle.method == SHIPPED
+    assert bundle.settings["coronary_probability"] == 0.5
+    assert "Trained on synthetic patients only" in card(trained)
+    assert "Trained on 4 synthetic patients" in card(trained)
+    assert "no other value was tried" in card(trained)
+    assert len(list((trained / "cache").glob("*.npz"))) == 4
+
+
+def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(trained, monkeypatch):
+    made = {path: path.stat().st_mtime_ns for path in (trained / "cache").glob("*.npz")}
+    before = open_bundle(trained / "bundle" / SHIPPED).sha256
+    asked = {}
+
+    def choose(folder, wanted, *, workers, tick):
+        asked.update(sha256=open_bundle(folder).sha256, wanted=list(wanted))
+        return choose_probability(open_bundle(SHIPPED).folder, wanted[:1], workers=workers, tick=tick)
+
+    monkeypatch.setattr("CACScoringLib.training.calibration.choose_probability", choose)
+    words = ["train", SHIPPED, "--output", str(trained), "--steps", "2", "--validation-patients", "4"]
+    assert main([*words, *SMALL]) == 0
+    lines = [json.loads(line) for line in (trained / "training-log.jsonl").read_text(encoding="utf-8").splitlines()]
+    bundle = open_bundle(trained / "bundle" / SHIPPED)
+    assert [line["step"] for line in lines] == [1, 2]
+    assert {path: path.stat().st_mtime_ns for path in (trained / "cache").glob("*.npz")} == made
+    assert bundle.sha256 == asked["sha256"] != before
+    assert asked["wanted"] == commands.evaluation_patients(1, 800_000)
+    assert bundle.settings["coronary_probability"] in PROBABILITIES
+    assert "1 synthetic patients of their own (seeds from 800000)" in card(trained)
+
+
+def test_a_higher_probability_never_raises_a_score():
+    reference, totals = sweep_patient("gated", 800_000, open_bundle(SHIPPED).folder)
+    assert reference > 0
+    assert len(totals) == len(PROBABILITIES)
+    assert all(b <= a + 1e-6 for a, b in pairwise(totals))
+
+
+def test_evaluation_prints_and_writes_every_figure(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "evaluation_patients", lambda count, first: [("gated", first), ("gated", first + 4)])
+    assert main(["evaluate", SHIPPED, "--patients", "1", "--output", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    written = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    assert len((tmp_path / "patients.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert written["summary"]["all"]["patients"] == 2
+    assert written["sha256"] == open_bundle(SHIPPED).sha256
+    page = (tmp_path / "evaluation.md").read_text(encoding="utf-8")
+    for text in (
+        "ICC(2,1) total",
+        "ICC(2,1) LM",
+        "linear kappa",
+        "reclassified",
+        "lesion sensitivity",
+        "seconds a scan",
+    ):
+        assert text in page
+        assert text in printed
+
+
+def test_an_unknown_method_is_one_sentence(tmp_path, capsys):
+    assert main(["train", "no-such-net", "--output", str(tmp_path / "x")]) != 0
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "no-such-net" in error
+    assert not (tmp_path / "x").exists()
