@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy import ndimage
@@ -10,13 +11,45 @@ from scipy import ndimage
 from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.vocabulary import NonCoronary
 
-CORONARY_PROBABILITY = 0.5
-"""A lesion is coronary from this probability on."""
+SPECK_MM3 = 8.0
+"""Islands below this volume are specks: most of them are noise."""
+SPECKS_OF_A_QUIET_SCAN = 300
+"""Beyond this number of specks, the odds that a speck needs grow in proportion to it: most must be noise."""
 SPLIT_SHARE = 0.2
 """A lesion is split when another label holds at least this share of it ..."""
 SPLIT_MM3 = 8.0
 """... and at least this volume."""
 NON_CORONARY_LABELS = (0, *(int(v) for v in NonCoronary))
+
+
+@dataclass(frozen=True)
+class DecisionSettings:
+    """What a lesion needs; chosen for each set of weights on validation patients (``training/calibration.py``).
+
+    Training shows the network far more calcium, and far more left main, than scans hold; these settings set
+    the odds right again.
+
+    Attributes
+    ----------
+    coronary_probability : float
+        A lesion is coronary from this probability on.
+    speck_probability : float
+        The same for islands below ``SPECK_MM3`` in a scan without much noise.
+    left_main_odds : float
+        Factor on the probability of LM where it competes with the other vessels.
+    """
+
+    coronary_probability: float = 0.5
+    speck_probability: float = 0.5
+    left_main_odds: float = 1.0
+
+    @classmethod
+    def from_bundle(cls, settings: Mapping[str, object]) -> DecisionSettings:
+        """Read them from a model bundle's settings; what is not there keeps its default."""
+        return cls(**{f.name: float(settings[f.name]) for f in fields(cls) if f.name in settings})
+
+
+DEFAULT_DECISION = DecisionSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +76,7 @@ def decide(
     calcium: np.ndarray,
     non_coronary: np.ndarray,
     voxel_mm3: float,
-    coronary_probability: float = CORONARY_PROBABILITY,
+    settings: DecisionSettings = DEFAULT_DECISION,
 ) -> LesionDecision:
     """Decide about every candidate island.
 
@@ -55,17 +88,31 @@ def decide(
     non_coronary : ndarray of float32, shape (n, 5)
         Probabilities of none, aorta, aortic valve, mitral valve, other.
     voxel_mm3 : float
-    coronary_probability : float
+    settings : DecisionSettings
     """
     mean = _island_means(calcium, candidates)
     other = _island_means(non_coronary, candidates)
-    lesion_label = _label_of(mean, other, coronary_probability)
+    lesion_label = _label_of(mean, other, needed_probability(candidates.size_mm3, settings), settings)
     label = lesion_label[candidates.lesion]
-    voxel_label = _label_of(calcium, non_coronary, coronary_probability)
+    voxel_label = _label_of(calcium, non_coronary, settings.coronary_probability, settings)
     for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3):
         members = np.flatnonzero(candidates.lesion == number)
         label[members] = _split(candidates.index[members], voxel_label[members], lesion_label[number], voxel_mm3)
     return LesionDecision(label, lesion_label, _probability(mean, other, lesion_label))
+
+
+def needed_probability(size_mm3: np.ndarray, settings: DecisionSettings) -> np.ndarray:
+    """Return the probability from which each island is coronary; float64 (count,).
+
+    Parameters
+    ----------
+    size_mm3 : ndarray, shape (count,)
+    settings : DecisionSettings
+    """
+    specks = size_mm3 < SPECK_MM3
+    odds = settings.speck_probability / (1.0 - settings.speck_probability)
+    odds *= max(np.count_nonzero(specks) / SPECKS_OF_A_QUIET_SCAN, 1.0)
+    return np.where(specks, odds / (1.0 + odds), settings.coronary_probability)
 
 
 def _island_means(values: np.ndarray, candidates: Candidates) -> np.ndarray:
@@ -75,10 +122,12 @@ def _island_means(values: np.ndarray, candidates: Candidates) -> np.ndarray:
     return (np.stack(columns, axis=1) / sizes[:, None]).astype(np.float32)
 
 
-def _label_of(calcium: np.ndarray, non_coronary: np.ndarray, coronary_probability: float) -> np.ndarray:
+def _label_of(
+    calcium: np.ndarray, non_coronary: np.ndarray, needed: np.ndarray | float, settings: DecisionSettings
+) -> np.ndarray:
     """Turn the probabilities of rows into labels."""
-    vessel = calcium[:, 1:].argmax(axis=1) + 1
-    coronary = 1.0 - calcium[:, 0] >= coronary_probability
+    vessel = (calcium[:, 1:] * np.array([settings.left_main_odds, 1.0, 1.0, 1.0], np.float32)).argmax(axis=1) + 1
+    coronary = 1.0 - calcium[:, 0] >= needed
     other = np.asarray(NON_CORONARY_LABELS, np.uint8)[non_coronary.argmax(axis=1)]
     return np.where(coronary, vessel, other).astype(np.uint8)
 

@@ -31,7 +31,7 @@ from CACScoringLib.inference.heart import (
     segment_structures,
 )
 from CACScoringLib.inference.inputs import scale_hu
-from CACScoringLib.inference.lesions import CORONARY_PROBABILITY, LesionDecision, decide
+from CACScoringLib.inference.lesions import DecisionSettings, LesionDecision, decide
 from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.models import ModelBundle, load_weights, open_bundle
@@ -111,8 +111,8 @@ def predict_multibranch(
     steps = _Pass(progress, cancelled)
     evidence = look(ct, bundle=bundle, device=device, threshold_hu=threshold_hu, network=network, steps=steps)
     clock = time.perf_counter()
-    limit = float(bundle.settings.get("coronary_probability", CORONARY_PROBABILITY))
-    decision = decide(evidence.candidates, evidence.calcium, evidence.non_coronary, ct.voxel_volume_mm3, limit)
+    settings = DecisionSettings.from_bundle(bundle.settings)
+    decision = decide(evidence.candidates, evidence.calcium, evidence.non_coronary, ct.voxel_volume_mm3, settings)
     labels, lesion_index, sure = paint(ct.shape, evidence.candidates, decision)
     timings = evidence.timings_s | {"calcium": evidence.timings_s["calcium"] + time.perf_counter() - clock}
     steps.start(1.0, 1.0, 1, "Done")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib import __version__
-from CACScoringLib.inference.lesions import CORONARY_PROBABILITY
+from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.models import ModelBundle, write_bundle
 
 if TYPE_CHECKING:
-    from CACScoringLib.training.calibration import ProbabilityChoice
+    from CACScoringLib.training.calibration import DecisionChoice
     from CACScoringLib.training.loop import Trainer
 
 LICENCE = """The weights in this folder are released under the Apache License, Version 2.0
@@ -38,15 +39,17 @@ real scans was not measured against experts.
 
 Measured figures: `Resources/Documentation/evaluation.md`.
 """
-CHOSEN = """A lesion is coronary from a probability of {choice.probability} on: of the values tried, the one with the
-  smallest mean error of ln(1 + Agatston) on {choice.patients} synthetic patients of their own (seeds from 800000)."""
+CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, a speck below 8 mm3 from
+  {settings.speck_probability} (more in scans with many), and LM has {settings.left_main_odds} times the odds of the
+  other vessels: of {tried} settings tried, the ones with the smallest mean error of ln(1 + Agatston), total and
+  vessels, on {patients} synthetic patients of their own (seeds from 800000)."""
 NOT_CHOSEN = "A lesion is coronary from a probability of 0.5 on; no other value was tried."
 
 
 def write_trained_bundle(
-    folder: Path, trainer: Trainer, *, patients: int, choice: ProbabilityChoice | None = None
+    folder: Path, trainer: Trainer, *, patients: int, choice: DecisionChoice | None = None
 ) -> ModelBundle:
-    """Write the averaged network of a trainer as a bundle, with the decision threshold that was chosen for it."""
+    """Write the averaged network of a trainer as a bundle, with the decision settings that were chosen for it."""
     import monai
     import numpy
     import torch
@@ -54,7 +57,7 @@ def write_trained_bundle(
     settings = {
         "method": "multibranch-unet",
         "network": trainer.network.config.as_dict(),
-        "coronary_probability": choice.probability if choice else CORONARY_PROBABILITY,
+        **asdict(choice.settings if choice else DecisionSettings()),
     }
     metadata = {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json",
@@ -69,7 +72,9 @@ def write_trained_bundle(
         "copyright": "CACScoring contributors, Apache-2.0",
         "network_data_format": _data_format(trainer.network.config.in_channels),
     }
-    decision = CHOSEN.format(choice=choice) if choice else NOT_CHOSEN
+    decision = NOT_CHOSEN
+    if choice:
+        decision = CHOSEN.format(settings=choice.settings, patients=choice.patients, tried=len(choice.error))
     card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision)
     return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
 

@@ -1,84 +1,111 @@
-"""Choose the probability from which a lesion counts as coronary, on patients kept for that alone."""
+"""Choose what a lesion needs to be coronary, on patients kept for that alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from CACScoringLib.inference.lesions import DecisionSettings
+
 FIRST_VALIDATION_SEED = 800_000
 """Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
-PROBABILITIES = tuple(round(0.3 + 0.05 * n, 2) for n in range(14))
-"""What is tried: 0.30 to 0.95."""
+TRIED: tuple[DecisionSettings, ...] = tuple(
+    DecisionSettings(coronary, speck, left_main)
+    for coronary, speck, left_main in product(
+        (0.4, 0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 0.8, 0.9, 0.95), (0.3, 0.5, 0.7, 1.0)
+    )
+)
 
 
 @dataclass(frozen=True)
-class ProbabilityChoice:
+class DecisionChoice:
     """The choice and what it rests on.
 
     Attributes
     ----------
-    probability : float
+    settings : DecisionSettings
     patients : int
     error : tuple of float
-        Mean ``|ln(1 + predicted) - ln(1 + reference)|`` of the total Agatston for each of ``PROBABILITIES``.
+        Of each of ``TRIED``, as ``best_settings`` computes it.
     """
 
-    probability: float
+    settings: DecisionSettings
     patients: int
     error: tuple[float, ...]
 
 
-def sweep_patient(protocol: str, seed: int, folder: Path) -> tuple[float, list[float]]:
-    """Return a synthetic patient's true total Agatston and the network's for each of ``PROBABILITIES``."""
+def sweep_patient(protocol: str, seed: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Score a synthetic patient with its true labels and with the network's under each of ``TRIED``.
+
+    Returns
+    -------
+    reference : ndarray, shape (5,)
+        Agatston: total, LM, LAD, LCX, RCA.
+    predicted : ndarray, shape (len(TRIED), 5)
+    """
     from CACScoringLib.inference.lesions import decide
     from CACScoringLib.methods.multibranch_unet import look, paint
     from CACScoringLib.methods.registry import candidate_threshold
     from CACScoringLib.models import open_bundle
     from CACScoringLib.phantom import synthesize
     from CACScoringLib.scoring import score
+    from CACScoringLib.training.patient_result import agatston_of
 
     patient = synthesize(seed=seed, protocol=protocol)
     ct = patient.ct
-    evidence = look(ct, bundle=open_bundle(folder), threshold_hu=candidate_threshold(ct))
-    totals = []
-    for probability in PROBABILITIES:
-        decision = decide(
-            evidence.candidates, evidence.calcium, evidence.non_coronary, ct.voxel_volume_mm3, probability
-        )
-        labels, _, _ = paint(ct.shape, evidence.candidates, decision)
-        totals.append(float(score(ct, labels).total.agatston))
-    return float(score(ct, patient.labels).total.agatston), totals
+    seen = look(ct, bundle=open_bundle(folder), threshold_hu=candidate_threshold(ct))
+    known: dict[bytes, list[float]] = {}
+    predicted = []
+    for settings in TRIED:
+        decision = decide(seen.candidates, seen.calcium, seen.non_coronary, ct.voxel_volume_mm3, settings)
+        key = decision.label.tobytes()
+        if key not in known:
+            labels, _, _ = paint(ct.shape, seen.candidates, decision)
+            known[key] = list(agatston_of(score(ct, labels)).values())
+        predicted.append(known[key])
+    return np.array(list(agatston_of(score(ct, patient.labels)).values())), np.array(predicted)
 
 
-def best_probability(reference: np.ndarray, predicted: np.ndarray) -> ProbabilityChoice:
-    """Choose the probability with the smallest mean error of ln(1 + Agatston).
+def best_settings(reference: np.ndarray, predicted: np.ndarray) -> DecisionChoice:
+    """Choose the settings with the smallest mean error of ln(1 + Agatston).
 
-    The logarithm weighs a false speck in a calcium-free patient as a reader would: it moves the category, where the
-    same points in a heavily calcified patient move nothing. Of equal ones, the one nearest to 0.5 is taken.
+    The error of the total and the mean error of the four vessels count equally. The logarithm weighs a false speck in
+    a calcium-free patient as a reader would: it moves the category, where the same points in a
+    heavily calcified patient move nothing. Of equal ones, those nearest to the defaults are taken.
 
     Parameters
     ----------
-    reference : ndarray, shape (patients,)
-    predicted : ndarray, shape (patients, len(PROBABILITIES))
+    reference : ndarray, shape (patients, 5)
+    predicted : ndarray, shape (patients, len(TRIED), 5)
     """
-    error = np.abs(np.log1p(predicted) - np.log1p(reference)[:, None]).mean(axis=0)
+    error = np.abs(np.log1p(predicted) - np.log1p(reference)[:, None]).mean(axis=0) @ [0.5, 0.125, 0.125, 0.125, 0.125]
     equal = np.flatnonzero(error <= error.min() + 1e-9)
-    chosen = min(equal, key=lambda n: abs(PROBABILITIES[n] - 0.5))
-    return ProbabilityChoice(PROBABILITIES[chosen], len(reference), tuple(float(e) for e in error))
+    chosen = min(equal, key=lambda n: _away_from_default(TRIED[n]))
+    return DecisionChoice(TRIED[chosen], len(reference), tuple(float(e) for e in error))
 
 
-def choose_probability(
+def _away_from_default(settings: DecisionSettings) -> float:
+    default = DecisionSettings()
+    return (
+        abs(settings.coronary_probability - default.coronary_probability)
+        + abs(settings.speck_probability - default.speck_probability)
+        + abs(settings.left_main_odds - default.left_main_odds)
+    )
+
+
+def choose_settings(
     folder: Path,
     wanted: Iterable[tuple[str, int]],
     *,
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
-) -> ProbabilityChoice:
-    """Try ``PROBABILITIES`` on synthetic patients with the bundle in ``folder``.
+) -> DecisionChoice:
+    """Try all of ``TRIED`` on synthetic patients with the bundle in ``folder``.
 
     Parameters
     ----------
@@ -88,12 +115,12 @@ def choose_probability(
     """
     from CACScoringLib.training.evaluation import one_thread
 
-    totals: dict[tuple[str, int], tuple[float, list[float]]] = {}
+    scores: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
     with ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool:
         running = {pool.submit(sweep_patient, *job, folder): job for job in wanted}
         for future in as_completed(running):
-            totals[running[future]] = future.result()
+            scores[running[future]] = future.result()
             if tick is not None:
-                tick("patient {1}".format(*running[future]))
-    rows = [totals[job] for job in sorted(totals)]
-    return best_probability(np.array([r[0] for r in rows]), np.array([r[1] for r in rows]))
+                tick(f"patient {running[future][1]}")
+    rows = [scores[job] for job in sorted(scores)]
+    return best_settings(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from CACScoringLib.training.calibration import ProbabilityChoice
+    from CACScoringLib.training.calibration import DecisionChoice
 
 FIRST_TRAINING_SEED = 1_000
 FIRST_EVALUATION_SEED = 900_000
@@ -41,7 +41,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         "--validation-patients",
         type=int,
         default=40,
-        help="synthetic patients that choose the decision threshold (default 40; 0: keep 0.5)",
+        help="synthetic patients that choose what a lesion needs (default 40; 0: do not choose)",
     )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
 
@@ -107,14 +107,14 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
-def _choose(folder: Path, patients: int, workers: int) -> ProbabilityChoice:
-    """Choose the decision threshold on patients of its own."""
-    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED, choose_probability
+def _choose(folder: Path, patients: int, workers: int) -> DecisionChoice:
+    """Choose what a lesion needs on patients of its own."""
+    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED, choose_settings
 
     wanted = evaluation_patients(-(-patients // 4), FIRST_VALIDATION_SEED)
     with _progress() as progress:
-        task = progress.add_task("Choosing the threshold", total=len(wanted))
-        return choose_probability(folder, wanted, workers=workers, tick=lambda _: progress.update(task, advance=1))
+        task = progress.add_task("Choosing the decision", total=len(wanted))
+        return choose_settings(folder, wanted, workers=workers, tick=lambda _: progress.update(task, advance=1))
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from CACScoringLib.inference.windows import WINDOW
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.vocabulary import Vessel
 
-CORONARY_SHARE = 0.55
+CORONARY_SHARE = 0.45
 """Share of fine patches that are centred on coronary calcium, where a case has any."""
 MIMIC_SHARE = 0.25
 """Share centred on other calcification."""

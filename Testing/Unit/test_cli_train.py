@@ -6,14 +6,15 @@ A network after two steps takes the whole body for a heart, so what looks at sca
 from __future__ import annotations
 
 import json
-from itertools import pairwise
+from dataclasses import replace
 
 import pytest
 
 from CACScoringLib.cli import main
+from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.models import open_bundle
 from CACScoringLib.training import commands
-from CACScoringLib.training.calibration import PROBABILITIES, choose_probability, sweep_patient
+from CACScoringLib.training.calibration import TRIED, choose_settings, sweep_patient
 
 SHIPPED = "multibranch-unet"
 SMALL = ["--patients", "4", "--workers", "2"]
@@ -48,9 +49,9 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
 
     def choose(folder, wanted, *, workers, tick):
         asked.update(sha256=open_bundle(folder).sha256, wanted=list(wanted))
-        return choose_probability(open_bundle(SHIPPED).folder, wanted[:1], workers=workers, tick=tick)
+        return choose_settings(open_bundle(SHIPPED).folder, wanted[:1], workers=workers, tick=tick)
 
-    monkeypatch.setattr("CACScoringLib.training.calibration.choose_probability", choose)
+    monkeypatch.setattr("CACScoringLib.training.calibration.choose_settings", choose)
     words = ["train", SHIPPED, "--output", str(trained), "--steps", "2", "--validation-patients", "4"]
     assert main([*words, *SMALL]) == 0
     lines = [json.loads(line) for line in (trained / "training-log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -59,15 +60,20 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
     assert {path: path.stat().st_mtime_ns for path in (trained / "cache").glob("*.npz")} == made
     assert bundle.sha256 == asked["sha256"] != before
     assert asked["wanted"] == commands.evaluation_patients(1, 800_000)
-    assert bundle.settings["coronary_probability"] in PROBABILITIES
+    assert DecisionSettings.from_bundle(bundle.settings) in TRIED
     assert "1 synthetic patients of their own (seeds from 800000)" in card(trained)
 
 
-def test_a_higher_probability_never_raises_a_score():
-    reference, totals = sweep_patient("gated", 800_000, open_bundle(SHIPPED).folder)
-    assert reference > 0
-    assert len(totals) == len(PROBABILITIES)
-    assert all(b <= a + 1e-6 for a, b in pairwise(totals))
+def test_asking_for_more_never_raises_a_score_and_left_main_odds_leave_the_total():
+    reference, predicted = sweep_patient("gated", 800_000, open_bundle(SHIPPED).folder)
+    total = {settings: scores[0] for settings, scores in zip(TRIED, predicted, strict=True)}
+    assert reference[0] == pytest.approx(reference[1:].sum())
+    assert reference[0] > 0
+    assert total[DecisionSettings()] > 0
+    for settings, agatston in total.items():
+        easier = DecisionSettings(0.4, 0.5, settings.left_main_odds)
+        assert agatston <= total[easier] + 1e-6
+        assert agatston == total[replace(settings, left_main_odds=1.0)]
 
 
 def test_evaluation_prints_and_writes_every_figure(tmp_path, monkeypatch, capsys):

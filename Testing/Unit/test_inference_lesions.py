@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from CACScoringLib.inference.candidates import find_candidates
 from CACScoringLib.inference.grids import ct_grid
-from CACScoringLib.inference.lesions import decide
+from CACScoringLib.inference.lesions import DecisionSettings, decide, needed_probability
 
 SPACING = (1.0, 1.0, 1.0)
 
@@ -64,4 +65,37 @@ def test_coronary_is_the_sum_over_vessels():
     rows = np.tile(np.array([0.4, 0.2, 0.2, 0.1, 0.1], np.float32), (len(c.index), 1))
     none = sure(np.zeros(len(c.index), int))
     assert decide(c, rows, none, 1.0).label.max() == 1
-    assert decide(c, rows, none, 1.0, coronary_probability=0.7).label.max() == 0
+    assert decide(c, rows, none, 1.0, DecisionSettings(coronary_probability=0.7)).label.max() == 0
+
+
+def test_specks_need_more_than_lesions_and_still_more_where_noise_makes_thousands_of_them():
+    settings = DecisionSettings(coronary_probability=0.6, speck_probability=0.8)
+    quiet = np.array([2.0, 7.9, 8.0, 500.0])
+    assert needed_probability(quiet, settings).round(6).tolist() == [0.8, 0.8, 0.6, 0.6]
+    noisy = np.concatenate((np.full(3000, 1.0), [500.0]))
+    needed = needed_probability(noisy, settings)
+    assert needed[0] == pytest.approx(40 / 41)
+    assert needed[-1] == 0.6
+
+
+def test_a_speck_is_dropped_where_a_lesion_of_the_same_probability_is_kept():
+    mask = bar()
+    mask[1, 1, 0] = True
+    c = candidates_of(mask)
+    rows = sure(np.full(len(c.index), 2), p=0.7)
+    out = decide(c, rows, sure(np.zeros(len(rows), int)), 1.0, DecisionSettings(0.5, speck_probability=0.95))
+    assert out.label[c.index[:, 2] == 0].tolist() == [0]
+    assert set(out.label[c.index[:, 2] > 0]) == {2}
+
+
+def test_left_main_odds_move_a_lesion_that_is_in_doubt_between_vessels_and_change_nothing_else():
+    c = candidates_of(bar())
+    rows = np.tile(np.array([0.1, 0.5, 0.3, 0.1, 0.0], np.float32), (len(c.index), 1))
+    none = sure(np.zeros(len(rows), int))
+    assert set(decide(c, rows, none, 1.0).label) == {1}
+    assert set(decide(c, rows, none, 1.0, DecisionSettings(left_main_odds=0.5)).label) == {2}
+    assert set(decide(c, rows, none, 1.0, DecisionSettings(0.95, left_main_odds=0.5)).label) == {0}
+
+
+def test_settings_are_read_from_a_bundle_and_missing_ones_keep_their_default():
+    assert DecisionSettings.from_bundle({"coronary_probability": 0.7, "network": {}}) == DecisionSettings(0.7)

@@ -3,37 +3,44 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from CACScoringLib.training.calibration import PROBABILITIES, best_probability
+from CACScoringLib.inference.lesions import DecisionSettings
+from CACScoringLib.training.calibration import TRIED, best_settings
 from CACScoringLib.training.commands import evaluation_patients, training_patients
 
+REFERENCE = np.array([[100.0, 0, 100, 0, 0], [0, 0, 0, 0, 0]])
+"""Total, LM, LAD, LCX, RCA of a patient with calcium and one without."""
+GOOD = DecisionSettings(0.7, 0.9, 0.5)
 
-def predicted(**columns):
-    """Scores of two patients for every probability; 100 and 0 where nothing else is said."""
-    out = np.tile([[100.0], [0.0]], (1, len(PROBABILITIES)))
-    for name, values in columns.items():
-        out[:, PROBABILITIES.index(float(name.replace("p", "0.")))] = values
+
+def predicted(rows, where=None):
+    """The same scores for all settings, or the reference's for all but those that ``where`` names."""
+    out = np.tile(REFERENCE[:, None], (1, len(TRIED), 1))
+    chosen = [n for n, settings in enumerate(TRIED) if where is None or settings == where]
+    out[:, chosen] = np.asarray(rows, float)[:, None]
     return out
 
 
-def test_the_probability_with_the_smallest_logarithmic_error_is_chosen():
-    wrong = np.tile([[50.0], [20.0]], (1, len(PROBABILITIES)))
-    wrong[:, PROBABILITIES.index(0.7)] = [90.0, 1.0]
-    choice = best_probability(np.array([100.0, 0.0]), wrong)
-    assert choice.probability == 0.7
+def test_the_settings_with_the_smallest_logarithmic_error_are_chosen():
+    wrong = predicted([[50, 0, 50, 0, 0], [20, 0, 0, 0, 20]])
+    wrong[:, TRIED.index(GOOD)] = [[90, 0, 90, 0, 0], [1, 0, 0, 0, 1]]
+    choice = best_settings(REFERENCE, wrong)
+    assert choice.settings == GOOD
     assert choice.patients == 2
-    assert choice.error[PROBABILITIES.index(0.7)] == pytest.approx((np.log(101 / 91) + np.log(2)) / 2)
-    assert choice.error[0] == pytest.approx((np.log(101 / 51) + np.log(21)) / 2)
+    one, two = np.log(101 / 91), np.log(2)
+    assert choice.error[TRIED.index(GOOD)] == pytest.approx((one + two) / 2 * (0.5 + 0.125))
+    assert choice.error[0] == pytest.approx((np.log(101 / 51) + np.log(21)) / 2 * (0.5 + 0.125))
 
 
-def test_of_equally_good_ones_the_nearest_to_one_half_is_chosen():
-    assert best_probability(np.array([100.0, 0.0]), predicted()).probability == 0.5
-    assert best_probability(np.array([100.0, 0.0]), predicted(p5=[100, 3], p55=[100, 1])).probability == 0.45
+def test_calcium_in_the_wrong_vessel_is_an_error_although_the_total_is_right():
+    swapped = predicted([[100, 100, 0, 0, 0], [0, 0, 0, 0, 0]])
+    swapped[:, TRIED.index(GOOD)] = REFERENCE
+    assert best_settings(REFERENCE, swapped).settings == GOOD
 
 
-def test_a_false_speck_in_a_calcium_free_patient_weighs_more_than_the_same_points_in_a_heavy_one():
-    speck = best_probability(np.array([1000.0, 0.0]), predicted() * [[10.0], [1.0]] + [[0.0], [8.0]]).error[0]
-    heavy = best_probability(np.array([1000.0, 0.0]), predicted() * [[10.0], [1.0]] + [[8.0], [0.0]]).error[0]
-    assert speck > 100 * heavy
+def test_of_equally_good_ones_the_nearest_to_the_defaults_are_chosen():
+    assert best_settings(REFERENCE, predicted(REFERENCE)).settings == DecisionSettings()
+    bad_default = predicted([[100, 0, 100, 0, 0], [9, 9, 0, 0, 0]], where=DecisionSettings())
+    assert best_settings(REFERENCE, bad_default).settings in (DecisionSettings(0.4), DecisionSettings(0.6))
 
 
 def test_training_choosing_and_evaluating_never_share_a_patient():
