@@ -20,7 +20,7 @@ COMMANDS: dict[str, str] = {
     "phantom": "make a synthetic patient with known calcium",
     "train": "train a method on synthetic patients",
     "evaluate": "measure a method on synthetic patients it was not trained on",
-    "models": "list the models, or show one",
+    "models": "list, show, import or remove models",
 }
 """Subcommands in the order of the help; ``commands/<name>.py`` has ``add_arguments`` and ``run``."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CMAKE = ROOT / "CMakeLists.txt"
+MODULES_CMAKE = ROOT / "CACScoring" / "CMakeLists.txt"
 LISTS = re.compile(r"(?<=# BEGIN lists\n).*?(?=# END lists\n)", re.DOTALL)
 NOT_INSTALLED = ("Documentation", "Screenshots")
 """Folders of Resources for readers of the repository only."""
@@ -23,6 +24,17 @@ def scripts() -> list[str]:
 def resources() -> list[str]:
     """Return the resource files that are installed, relative to the root."""
     return [name for name in _listed(ROOT / "Resources", "*") if name.split("/")[1] not in NOT_INSTALLED]
+
+
+def module_scripts() -> list[str]:
+    """Return the Python files of the desktop's modules, relative to their folder."""
+    return sorted(name.removeprefix("CACScoring/") for name in _listed(ROOT / "CACScoring", "*.py"))
+
+
+def modules_text() -> str:
+    """Return what CACScoring/CMakeLists.txt should say."""
+    lists = _set("MODULE_PYTHON_SCRIPTS", module_scripts())
+    return LISTS.sub(lambda _match: lists, MODULES_CMAKE.read_text(encoding="utf-8"))
 
 
 def text() -> str:
@@ -46,3 +58,4 @@ def _set(variable: str, names: list[str]) -> str:
 
 if __name__ == "__main__":
     CMAKE.write_text(text(), encoding="utf-8", newline="\n")
+    MODULES_CMAKE.write_text(modules_text(), encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""``cacscoring models``: what is installed, and one model's card."""
+"""``cacscoring models``: what is installed, one model's card, and models from elsewhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="list the models that are installed")
     showing = actions.add_parser("show", help="show one model: checksum, training, card")
     showing.add_argument("model", metavar="MODEL", help="its id, or the folder of a model bundle")
+    importing = actions.add_parser("import", help="copy a model bundle to your own models, once it is verified")
+    importing.add_argument("source", metavar="SOURCE", help="folder of a model bundle, or a zip file with one")
+    importing.add_argument("--replace", action="store_true", help="take the place of an imported model of that id")
+    removing = actions.add_parser("remove", help="delete a model that was imported")
+    removing.add_argument("model", metavar="MODEL", help="its id")
     for each in (listing, showing):
         each.add_argument(
             "--format", choices=("table", "json"), default="table", help="what is printed (default: %(default)s)"
@@ -22,19 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, or show one."""
+    """List the models, show one, import one, or remove one."""
+    from CACScoringLib.models import import_model, remove_model
+
     if args.action == "list":
         _list_models(args.format)
-    else:
+    elif args.action == "show":
         _show_model(args.model, args.format)
+    elif args.action == "import":
+        bundle = import_model(args.source, replace=args.replace)
+        print_lines([f"Imported {bundle.id} (method {bundle.method}, sha256 {bundle.sha256[:12]})", str(bundle.folder)])
+    else:
+        print_lines([f"Removed {remove_model(args.model)}"])
     return DONE
 
 
 def _list_models(style: str) -> None:
-    from CACScoringLib.models import ModelError, open_bundle, shipped_models
+    from CACScoringLib.models import ModelError, installed_models, open_bundle
 
     entries = []
-    for folder in shipped_models():
+    for folder in installed_models():
         try:
             bundle = open_bundle(folder)
             entry = {

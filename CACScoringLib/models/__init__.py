@@ -1,4 +1,4 @@
-"""Model bundles: find, verify, load and write them."""
+"""Model bundles: find, verify, load, write, import and remove them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,28 @@ from CACScoringLib.models.bundle import (
     ModelBundle,
     ModelError,
     find_model,
+    imported_models,
+    installed_models,
     load_weights,
     open_bundle,
     shipped_models,
     write_bundle,
 )
+from CACScoringLib.models.folders import MODELS_VARIABLE, user_models_dir
+from CACScoringLib.models.store import import_model, remove_model
 
-__all__ = ["ModelBundle", "ModelError", "find_model", "load_weights", "open_bundle", "shipped_models", "write_bundle"]
+__all__ = [
+    "MODELS_VARIABLE",
+    "ModelBundle",
+    "ModelError",
+    "find_model",
+    "import_model",
+    "imported_models",
+    "installed_models",
+    "load_weights",
+    "open_bundle",
+    "remove_model",
+    "shipped_models",
+    "user_models_dir",
+    "write_bundle",
+]

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from CACScoringLib.models.folders import user_models_dir
 from CACScoringLib.resources import resources_dir
 
 WEIGHTS = Path("models") / "model.pt"
@@ -71,6 +72,18 @@ def shipped_models() -> list[Path]:
     return sorted(p.parent.parent for p in (resources_dir() / "Models").glob(f"*/{METADATA.as_posix()}"))
 
 
+def imported_models(folder: Path | None = None) -> list[Path]:
+    """Return the folders of the models that the person imported, from ``user_models_dir()`` unless given."""
+    return sorted(p.parent.parent for p in (folder or user_models_dir()).glob(f"[!.]*/{METADATA.as_posix()}"))
+
+
+def installed_models() -> list[Path]:
+    """Return the folders of all models that can be chosen by id; what ships with the project comes first."""
+    shipped = shipped_models()
+    names = {folder.name for folder in shipped}
+    return shipped + [folder for folder in imported_models() if folder.name not in names]
+
+
 def find_model(model: str) -> Path:
     """Return the folder of a model given by id or by path.
 
@@ -79,7 +92,7 @@ def find_model(model: str) -> Path:
     ModelError
         If there is none; the message lists those that exist.
     """
-    by_id = {folder.name: folder for folder in shipped_models()}
+    by_id = {folder.name: folder for folder in installed_models()}
     if model in by_id:
         return by_id[model]
     folder = Path(model)

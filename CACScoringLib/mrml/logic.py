@@ -101,20 +101,49 @@ class ScoringLogic:
         InputRefusedError
             If the volume cannot be scored or the method marks no voxels; the segmentation stays as it was.
         """
-        ct = self.ct(volumeNode, kvp)
-        turned = oriented_ct(ct)
-        findings = _check(turned, allowContrast)
+        turned, findings = self.prepare(volumeNode, kvp=kvp, allowContrast=allowContrast)
         prediction = self._predict(turned, method, options)
+        self.fill(volumeNode, segmentationNode, prediction, findings, nonCoronary=nonCoronary)
+        return prediction
+
+    def prepare(
+        self, volumeNode: Any, *, kvp: float | None = None, allowContrast: bool = False
+    ) -> tuple[CTVolume, tuple[Finding, ...]]:
+        """Return the volume as methods want it, and what was noticed about it: the first half of ``segment``.
+
+        Raises
+        ------
+        InputRefusedError
+            If the volume cannot be scored.
+        """
+        turned = oriented_ct(self.ct(volumeNode, kvp))
+        return turned, _check(turned, allowContrast)
+
+    def fill(
+        self,
+        volumeNode: Any,
+        segmentationNode: Any,
+        prediction: Prediction,
+        findings: tuple[Finding, ...] = (),
+        *,
+        nonCoronary: str | NonCoronaryMode = NonCoronaryMode.MERGED,
+    ) -> None:
+        """Put a prediction for ``prepare``'s scan into the segmentation: the second half of ``segment``.
+
+        Raises
+        ------
+        InputRefusedError
+            If the method marks no voxels; the segmentation stays as it was.
+        """
         if prediction.labels is None:
-            message = f"The method '{method}' does not mark calcium voxel by voxel: choose one that does."
+            message = f"The method '{prediction.method}' does not mark calcium voxel by voxel: choose one that does."
             raise InputRefusedError(refuse("method-without-labels", message))
-        labels = labels_on_grid_of(prediction.labels, ct)
+        labels = labels_on_grid_of(prediction.labels, self.ct(volumeNode))
         update_segmentation(segmentationNode, labels, volumeNode, non_coronary=nonCoronary)
         model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
         write_json(segmentationNode, MODEL_ATTRIBUTE, model)
         write_findings(segmentationNode, (*findings, *prediction.findings))
         put_under_study(volumeNode.GetScene(), volumeNode, (segmentationNode,))
-        return prediction
 
     def computeScores(
         self,

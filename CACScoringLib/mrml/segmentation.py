@@ -136,14 +136,14 @@ def labels_from_segmentation(node: Any, volume_node: Any) -> np.ndarray:
     """
     labels = np.zeros(volume_node.GetImageData().GetDimensions()[::-1], np.uint8)
     world_to_ijk = np.linalg.inv(node_to_node(volume_node, node) @ volume_ijk_to_ras(volume_node))
-    for image, values in _layers(node):
+    for image, values in calcium_layers(node):
         extent = image.GetExtent()
         if extent[0] > extent[1] or extent[2] > extent[3] or extent[4] > extent[5]:
             continue
-        matrix = _image_matrix(image)
-        voxels = _recoded(image, values)
+        matrix = image_matrix(image)
+        voxels = recoded_voxels(image, values)
         if voxels.any():
-            _place(labels, voxels, extent, world_to_ijk @ matrix)
+            place_voxels(labels, voxels, extent, world_to_ijk @ matrix)
     return labels
 
 
@@ -185,15 +185,27 @@ def _tag(segment: Any, name: str) -> str:
     return str(value) if segment.GetTag(name, value) else ""
 
 
-def _layers(node: Any) -> list[tuple[Any, dict[int, int]]]:
-    """Return each layer's image once, with its voxel values and the label values they mean."""
+def calcium_layers(node: Any, *, convert: bool = True) -> list[tuple[Any, dict[int, int]]]:
+    """Return each layer's image once, with its voxel values and the label values they mean.
+
+    Parameters
+    ----------
+    node : vtkMRMLSegmentationNode
+    convert : bool
+        False: do not make binary labelmaps of segments that have none, as in the middle of an edit.
+
+    Raises
+    ------
+    ValueError
+        If a segment has no binary labelmap.
+    """
     segmentation = node.GetSegmentation()
     representation = _binary_labelmap()
     layers: list[tuple[Any, dict[int, int]]] = []
     for segment_id, value in calcium_segments(node).items():
         segment = segmentation.GetSegment(segment_id)
         image = segment.GetRepresentation(representation)
-        if image is None and node.CreateBinaryLabelmapRepresentation():
+        if image is None and convert and node.CreateBinaryLabelmapRepresentation():
             image = segment.GetRepresentation(representation)
         if image is None:
             raise ValueError(f"The segment {segment.GetName()} has no binary labelmap: create one in Segmentations.")
@@ -205,7 +217,8 @@ def _layers(node: Any) -> list[tuple[Any, dict[int, int]]]:
     return layers
 
 
-def _image_matrix(image: Any) -> np.ndarray:
+def image_matrix(image: Any) -> np.ndarray:
+    """Return the 4x4 matrix from an oriented image's voxel indices to its coordinates."""
     import vtk
 
     matrix = vtk.vtkMatrix4x4()
@@ -213,7 +226,7 @@ def _image_matrix(image: Any) -> np.ndarray:
     return from_vtk_matrix(matrix)
 
 
-def _recoded(image: Any, values: dict[int, int]) -> np.ndarray:
+def recoded_voxels(image: Any, values: dict[int, int]) -> np.ndarray:
     """Return the layer's voxels (z, y, x) with vocabulary values, others 0."""
     from vtk.util.numpy_support import vtk_to_numpy
 
@@ -231,10 +244,10 @@ def _recoded(image: Any, values: dict[int, int]) -> np.ndarray:
     return recoded
 
 
-def _place(labels: np.ndarray, voxels: np.ndarray, extent: tuple[int, ...], to_ijk: np.ndarray) -> None:
+def place_voxels(labels: np.ndarray, voxels: np.ndarray, extent: tuple[int, ...], to_ijk: np.ndarray) -> None:
     """Write the non-zero voxels of a layer into the label map, by geometry."""
     start = np.asarray(extent[::2])
-    shift = _whole_shift(to_ijk, np.asarray(extent, float).reshape(3, 2))
+    shift = whole_shift(to_ijk, np.asarray(extent, float).reshape(3, 2))
     if shift is not None:
         first = (start + shift)[::-1]  # z, y, x
         low = np.maximum(first, 0)
@@ -247,7 +260,7 @@ def _place(labels: np.ndarray, voxels: np.ndarray, extent: tuple[int, ...], to_i
     _place_resampled(labels, voxels, start, to_ijk)
 
 
-def _whole_shift(to_ijk: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
+def whole_shift(to_ijk: np.ndarray, ends: np.ndarray) -> np.ndarray | None:
     """Return the shift between two grids if they differ by whole voxels only."""
     corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(3, -1)
     moved = to_ijk[:3, :3] @ corners + to_ijk[:3, 3:]

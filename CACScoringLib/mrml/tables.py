@@ -70,6 +70,10 @@ SUMMARY_COLUMNS = (
 )
 
 
+class ScoresDict(dict):
+    """What :func:`scores_dict` has made, so that several tables of one score take the trouble once."""
+
+
 def update_score_table(node: Any, scores: Any, *, non_coronary: bool = False) -> None:
     """Fill a table with a row for LM, LAD, LCX, RCA and the total.
 
@@ -81,12 +85,7 @@ def update_score_table(node: Any, scores: Any, *, non_coronary: bool = False) ->
         True: rows for calcified structures outside the coronary arteries follow the total.
     """
     document = scores_dict(scores)
-    rows = [
-        {"vessel": "Total" if region == "total" else name, **entry}
-        for region, name, entry in score_rows(document)
-        if non_coronary or region != "non-coronary"
-    ]
-    fill_table(node, SCORE_COLUMNS, rows)
+    fill_table(node, SCORE_COLUMNS, vessel_rows(document, non_coronary=non_coronary))
     node.SetAttribute(KIND_ATTRIBUTE, "scores")
     write_json(node, SCORES_ATTRIBUTE, document)
 
@@ -119,11 +118,22 @@ def update_summary_table(node: Any, scores: Any) -> None:
     node.SetAttribute(KIND_ATTRIBUTE, "summary")
 
 
+def vessel_rows(document: Mapping[str, Any], *, non_coronary: bool = False) -> list[dict[str, Any]]:
+    """Return the rows of a score table: LM, LAD, LCX, RCA, the total, and on request what is not coronary."""
+    return [
+        {"vessel": "Total" if region == "total" else name, **entry}
+        for region, name, entry in score_rows(document)
+        if non_coronary or region != "non-coronary"
+    ]
+
+
 def scores_dict(scores: Any) -> dict[str, Any]:
     """Return a score as the plain dictionary of ``scores.json``; numbers that do not exist are None."""
+    if isinstance(scores, ScoresDict):
+        return scores
     document = plain(scores if isinstance(scores, Mapping) else scores.as_dict())
     findings = [entry for entry in document.get("findings") or () if isinstance(entry, Mapping)]
-    return {**document, "findings": findings}
+    return ScoresDict({**document, "findings": findings})
 
 
 def scores_of_table(node: Any) -> dict[str, Any] | None:

@@ -18,6 +18,8 @@ from CACScoringLib.findings import Finding
 
 SCHEMA = "cacscoring/1"
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+
 
 def scores_document(
     scores: Mapping[str, Any],
@@ -71,6 +73,8 @@ def software() -> dict[str, str]:
 
 def plain(value: Any) -> Any:
     """Return ``value`` made of what JSON knows; NaN and infinity become None."""
+    if type(value) in _AS_THEY_ARE:  # nearly all of a score: without asking what else they could be
+        return value
     if isinstance(value, Enum):
         return plain(value.value)
     if is_dataclass(value) and not isinstance(value, type):

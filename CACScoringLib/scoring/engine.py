@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.findings import Finding, info
 from CACScoringLib.scoring import checks
-from CACScoringLib.scoring.agatston import REFERENCE_INCREMENT_MM
 from CACScoringLib.scoring.arterial_age import arterial_age
-from CACScoringLib.scoring.lesions import find_lesions
-from CACScoringLib.scoring.mass import MassCalibration, as_calibration
-from CACScoringLib.scoring.measure import by_slice, diffusivity, extent_z_mm, measure, total_score, vessel_scores
+from CACScoringLib.scoring.lesions import numbered_lesions
+from CACScoringLib.scoring.mass import MassCalibration
+from CACScoringLib.scoring.measure import (
+    Measured,
+    by_slice,
+    diffusivity,
+    extent_z_mm,
+    measure,
+    total_score,
+    vessel_scores,
+)
 from CACScoringLib.scoring.percentiles import Demographics, Percentile, percentiles
-from CACScoringLib.scoring.presets import DEFAULT_PRESET, Preset, get_preset
+from CACScoringLib.scoring.presets import DEFAULT_PRESET, Preset
 from CACScoringLib.scoring.result import CalciumScore
 from CACScoringLib.scoring.risk import risk_groups
-from CACScoringLib.scoring.stack import Stack, acquired_stack, averaged_stack
-from CACScoringLib.scoring.thresholds import AGATSTON_HU, Thresholds, choose_thresholds
+from CACScoringLib.scoring.settings import Settings, settle
+from CACScoringLib.scoring.stack import onto_stack
 from CACScoringLib.scoring.voxels import N_LABELS, Voxels, labelled_voxels
 from CACScoringLib.vocabulary import CORONARY_LABELS, LABEL_BY_VALUE, NON_CORONARY_LABELS, Vessel
 
@@ -79,109 +88,94 @@ def score(
     InputRefusedError
         If labels, preset or options make no sense; the message says what to do.
     """
-    checks.check_mode(thickness_mode)
     labels = checks.check_labels(ct, labels)
-    rules = get_preset(preset).with_overrides(
-        connectivity=connectivity, minimum_area_mm2=minimum_area_mm2, minimum_pixels=minimum_pixels
+    settings = settle(
+        ct,
+        preset=preset,
+        kvp=kvp,
+        adapt_kvp=adapt_kvp,
+        thickness_mode=thickness_mode,
+        connectivity=connectivity,
+        minimum_area_mm2=minimum_area_mm2,
+        minimum_pixels=minimum_pixels,
+        calibration=calibration,
+        isotropic_volume=isotropic_volume,
+        demographics=demographics,
+        findings=findings,
     )
-    thresholds, kvp_findings = choose_thresholds(ct.acquisition, kvp, adapt_kvp=adapt_kvp)
-    calibration = as_calibration(calibration)
-    stack, resampled_mm = _choose_stack(ct, rules, thickness_mode)
-    voxels, label_findings = _calcified(ct, labels, rules, thresholds)
-    measured = measure(
-        *(voxels, stack, rules, thresholds, _mass_threshold(rules, thresholds)),
-        scaled=thickness_mode != "none",
-        isotropic=isotropic_volume,
-    )
-    lesions = find_lesions(
-        *(measured.counted, rules.lesion_connectivity, measured.scored, measured.voxel_weight),
-        *(measured.agatston_of_weighted, stack, ct, calibration.factor),
-    )
-    vessels = vessel_scores(measured, lesions, calibration.factor, CORONARY_LABELS)
-    non_coronary = vessel_scores(measured, lesions, calibration.factor, NON_CORONARY_LABELS)
-    total = total_score(vessels, measured, lesions, calibration.factor)
-    demographics = demographics or _from_header(ct)
+    voxels, present = labelled_voxels(ct.hu, labels, settings.mass_threshold_hu, strict=settings.rules.strict)
+    voxels = known_voxels(voxels)
+    measured = measure(onto_stack(relabelled(voxels, settings.rules), settings.stack), settings)
+    return conclude(settings, measured, present, left_main=bool((voxels.label == Vessel.LM).any()))
+
+
+def known_voxels(voxels: Voxels) -> Voxels:
+    """Return the voxels whose label means something."""
+    known = np.zeros(N_LABELS, dtype=bool)
+    known[list(LABEL_BY_VALUE)] = True
+    return voxels.select(known[voxels.label])
+
+
+def relabelled(voxels: Voxels, rules: Preset) -> Voxels:
+    """Return the voxels with the left main as LAD where the preset counts it so."""
+    if not rules.lm_with_lad or not (voxels.label == Vessel.LM).any():
+        return voxels
+    label = np.where(voxels.label == Vessel.LM, np.uint8(Vessel.LAD), voxels.label)
+    return replace(voxels, label=label)
+
+
+def conclude(settings: Settings, measured: Measured, present: np.ndarray, *, left_main: bool) -> CalciumScore:
+    """Return the result of what was measured.
+
+    Parameters
+    ----------
+    settings : Settings
+    measured : Measured
+    present : ndarray of int
+        Label values that occur in the label map, at any HU.
+    left_main : bool
+        Whether any voxel of the left main reaches the threshold.
+    """
+    vessels = vessel_scores(measured, settings, CORONARY_LABELS)
+    total = total_score(vessels, measured, settings)
+    demographics = settings.demographics
     placed = {} if demographics is None else percentiles(total.agatston, demographics)
     calcified_vessels = sum(vessel.agatston > 0 for vessel in vessels.values())
     return CalciumScore(
         total=total,
         vessels=vessels,
-        non_coronary=non_coronary,
-        lesions=lesions,
-        preset=rules,
-        thresholds=thresholds,
-        mass_threshold_hu=_mass_threshold(rules, thresholds),
-        calibration=calibration,
-        thickness_mode=_applied_mode(thickness_mode, resampled_mm),
-        scored_spacing_mm=stack.spacing_mm,
-        acquisition=ct.acquisition,
+        non_coronary=vessel_scores(measured, settings, NON_CORONARY_LABELS),
+        lesions=numbered_lesions(measured.lesions),
+        preset=settings.rules,
+        thresholds=settings.thresholds,
+        mass_threshold_hu=settings.mass_threshold_hu,
+        calibration=settings.calibration,
+        thickness_mode=settings.applied_mode,
+        scored_spacing_mm=settings.stack.spacing_mm,
+        acquisition=settings.ct.acquisition,
         risk=risk_groups(total.agatston, calcified_vessels, _best_percentile(placed)),
         calcified_vessels=calcified_vessels,
         diffusivity=diffusivity(vessels),
-        extent_z_mm=extent_z_mm(measured),
-        slices=by_slice(measured),
+        extent_z_mm=extent_z_mm(measured, settings),
+        slices=by_slice(measured, settings),
         demographics=demographics,
         percentiles=placed,
         arterial_age_years=None if demographics is None else arterial_age(total.agatston),
         findings=checks.once(
-            [finding for finding in (*ct.findings, *findings) if kvp is None or finding.code != "unknown-kvp"],
-            kvp_findings,
-            checks.slice_findings(ct, thickness_mode, resampled_mm),
-            label_findings,
-            checks.calibration_findings(calibration, len(measured.counted) > 0),
+            settings.findings,
+            settings.threshold_findings,
+            checks.slice_findings(settings.ct, settings.thickness_mode, settings.resampled_mm),
+            _label_findings(settings.rules, present, left_main),
+            checks.calibration_findings(settings.calibration, len(measured.lesions) > 0),
         ),
     )
 
 
-def _choose_stack(ct: CTVolume, rules: Preset, mode: str) -> tuple[Stack, tuple[float, float] | None]:
-    """Return the slices to score and, where they are averages, their thickness and increment."""
-    increment, thickness = ct.spacing_mm[0], ct.acquisition.slice_thickness_mm
-    target = rules.resample_mm
-    if target is None and mode == "resample" and increment < REFERENCE_INCREMENT_MM * (1 - checks.OVERLAP_TOLERANCE):
-        target = (REFERENCE_INCREMENT_MM, REFERENCE_INCREMENT_MM)
-    as_acquired = (
-        target is not None and thickness is not None and np.allclose((thickness, increment), target, rtol=0.01)
-    )
-    if target is None or as_acquired:
-        return acquired_stack(ct.hu, ct.spacing_mm), None
-    return averaged_stack(ct.hu, ct.spacing_mm, *target), target
-
-
-def _applied_mode(mode: str, resampled_mm: tuple[float, float] | None) -> str:
-    """Return the thickness mode that was applied: a preset may average slices, and thick slices are not averaged."""
-    if mode == "none":
-        return mode
-    return "scale" if resampled_mm is None else "resample"
-
-
-def _calcified(ct: CTVolume, labels: np.ndarray, rules: Preset, thresholds: Thresholds) -> tuple[Voxels, list[Finding]]:
-    """Return the voxels of known labels that reach the lowest threshold of the preset."""
-    lowest = _mass_threshold(rules, thresholds)
-    voxels, present = labelled_voxels(ct.hu, labels, lowest, strict=rules.strict)
+def _label_findings(rules: Preset, present: np.ndarray, left_main: bool) -> list[Finding]:
     findings = checks.label_findings(present)
-    known = np.zeros(N_LABELS, dtype=bool)
-    known[list(LABEL_BY_VALUE)] = True
-    voxels = voxels.select(known[voxels.label])
-    if rules.lm_with_lad and (voxels.label == Vessel.LM).any():
-        label = np.where(voxels.label == Vessel.LM, np.uint8(Vessel.LAD), voxels.label)
-        voxels = Voxels(voxels.z, voxels.y, voxels.x, label, voxels.hu)
+    if rules.lm_with_lad and left_main:
         findings.append(info("lm-counted-with-lad", f"The preset {rules.name} counts calcium of the left main as LAD."))
-    return voxels, findings
-
-
-def _mass_threshold(rules: Preset, thresholds: Thresholds) -> float:
-    """Return the HU from which voxels count for volume and mass; it follows the tube voltage as 130 HU does."""
-    if rules.mass_threshold_hu is None:
-        return thresholds.calcium
-    return rules.mass_threshold_hu * (thresholds.calcium / AGATSTON_HU[0])
-
-
-def _from_header(ct: CTVolume) -> Demographics | None:
-    """Return the patient's age and sex where the scan names both."""
-    age, sex = ct.acquisition.patient_age_years, (ct.acquisition.patient_sex or "").strip().upper()[:1]
-    if age is None or not 0 < age < 130 or sex not in ("M", "F"):
-        return None
-    return Demographics(age, sex)
+    return findings
 
 
 def _best_percentile(placed: dict[str, Percentile]) -> int | None:

@@ -66,14 +66,18 @@ def isotropic_voxels(voxels: Voxels, stack: Stack, threshold_hu: float, *, stric
 def isotropic_counts(
     voxels: Voxels, stack: Stack, threshold_hu: float, connectivity: int, minimum_pixels: int, *, strict: bool = False
 ) -> np.ndarray:
-    """Return the isotropic volume in mm3 of each label value (shape (256,)); small islands do not count."""
+    """Return how many sub-slice voxels of each label value count (shape (256,)); small islands do not."""
     if len(voxels) == 0:
-        return np.zeros(N_LABELS)
+        return np.zeros(N_LABELS, dtype=np.int64)
     counted, _ = counted_islands(
         isotropic_voxels(voxels, stack, threshold_hu, strict=strict), connectivity, minimum_pixels
     )
-    volume = stack.voxel_volume_mm3 / sub_slices(stack.spacing_mm)
-    return np.bincount(counted.label, minlength=N_LABELS) * volume
+    return np.bincount(counted.label, minlength=N_LABELS)
+
+
+def sub_slice_voxel_mm3(stack: Stack) -> float:
+    """Return the volume of one voxel of a sub-slice."""
+    return stack.voxel_volume_mm3 / sub_slices(stack.spacing_mm)
 
 
 def _facing(

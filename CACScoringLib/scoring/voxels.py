@@ -43,6 +43,29 @@ class Voxels:
             return self
         return Voxels(self.z[keep], self.y[keep], self.x[keep], self.label[keep], self.hu[keep])
 
+    def flat_index(self, shape: tuple[int, int, int]) -> np.ndarray:
+        """Return the index of each voxel in a flat (C order) volume whose slices are as large as ``shape`` says."""
+        return (self.z * shape[1] + self.y) * shape[2] + self.x
+
+    def joined(self, other: Voxels) -> Voxels:
+        """Return these voxels and others, one after the other."""
+        pairs = zip(self._columns(), other._columns(), strict=True)
+        return Voxels(*(np.concatenate(pair) for pair in pairs))
+
+    def ordered(self, shape: tuple[int, int, int]) -> Voxels:
+        """Return the voxels in the order (z, y, x)."""
+        order = np.argsort(self.flat_index(shape))
+        return Voxels(*(column[order] for column in self._columns()))
+
+    def _columns(self) -> tuple[np.ndarray, ...]:
+        return self.z, self.y, self.x, self.label, self.hu
+
+
+def no_voxels() -> Voxels:
+    """Return an empty list of voxels."""
+    nowhere = np.zeros(0, dtype=np.int64)
+    return Voxels(nowhere, nowhere, nowhere, np.zeros(0, np.uint8), np.zeros(0, np.int32))
+
 
 def reaches(hu: np.ndarray, threshold: float, *, strict: bool = False) -> np.ndarray:
     """Return where ``hu`` is at or above (``strict``: above) a threshold."""
@@ -73,7 +96,7 @@ def labelled_voxels(
     counts = np.zeros(N_LABELS, dtype=np.int64)
     places, values, dense = [], [], []
     for first in range(0, len(labels), step):
-        index = _nonzero_index(labels[first : first + step])
+        index = nonzero_index(labels[first : first + step])
         label = labels[first : first + step].reshape(-1)[index]
         value = hu[first : first + step].reshape(-1)[index]
         counts += np.bincount(label, minlength=N_LABELS)
@@ -86,7 +109,7 @@ def labelled_voxels(
     return Voxels(z, y, x, np.concatenate(values), np.concatenate(dense).astype(np.int32)), np.flatnonzero(counts)
 
 
-def _nonzero_index(labels: np.ndarray) -> np.ndarray:
+def nonzero_index(labels: np.ndarray) -> np.ndarray:
     """Return the flat (C order) indices of the nonzero voxels; eight voxels are looked at in one go."""
     if not labels.flags.c_contiguous or labels.size % _WORD or labels.dtype != np.uint8:
         return np.flatnonzero(labels)

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "CACScoringLib"
 
 LEVELS = (
     {"vocabulary", "findings", "resources"},
-    {"ct"},
+    {"ct", "installing"},
     {"scoring", "networks", "models"},
     {"inference"},
     {"methods"},

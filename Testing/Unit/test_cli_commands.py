@@ -178,7 +178,7 @@ def test_models_are_listed_and_shown(monkeypatch, tmp_path, capsys) -> None:
         folder, {"w": torch.zeros(2)}, settings={"method": "multibranch-unet"}, metadata={"version": "1.2"},
         card="# A tiny model", licence="Apache-2.0",
     )  # fmt: skip
-    monkeypatch.setattr("CACScoringLib.models.shipped_models", lambda: [folder])
+    monkeypatch.setattr("CACScoringLib.models.installed_models", lambda: [folder])
     assert call("models", "list", "--format", "json") == 0
     entry = json.loads(capsys.readouterr().out)[0]
     assert entry["id"] == "tiny"

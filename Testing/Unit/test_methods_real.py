@@ -91,7 +91,7 @@ def test_valve_and_annulus_of_the_screening_ct_are_not_coronary():
 @pytest.mark.parametrize("name", SCANS)
 def test_nothing_is_marked_in_bone_or_table(name):
     ct, prediction = read(name)
-    parts, count = ndimage.label(ct.hu >= BONE_HU, np.ones((3, 3, 3)))
+    parts, _ = ndimage.label(ct.hu >= BONE_HU, np.ones((3, 3, 3)))
     size = np.bincount(parts.ravel()) * ct.voxel_volume_mm3
     size[0] = 0
     bone = (size > BONE_MM3)[parts]

@@ -1,0 +1,235 @@
+"""Voxels into segments: a voxel has one label of ours at most, and segments that are not ours stay as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from CACScoringLib.mrml.geometry import node_to_node, to_vtk_matrix, volume_ijk_to_ras
+from CACScoringLib.mrml.scene import import_slicer
+from CACScoringLib.mrml.segmentation import calcium_segments
+from CACScoringLib.report.segments import NonCoronaryMode, segment_specs
+from CACScoringLib.vocabulary import BACKGROUND
+
+KEEP = 255
+"""Value of a labelmap that removes: voxels to be kept."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of the volume's array.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (z, y, x) of the whole array.
+    low, high : tuple of int
+        First voxel, and one past the last.
+    """
+
+    shape: tuple[int, int, int]
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Return the shape (z, y, x) of the box."""
+        return tuple(high - low for low, high in zip(self.low, self.high, strict=True))
+
+    @property
+    def extent(self) -> tuple[int, ...]:
+        """Return the box as VTK has it: first and last in x, y and z."""
+        return tuple(
+            value for low, high in zip(self.low[::-1], self.high[::-1], strict=True) for value in (low, high - 1)
+        )
+
+    def inside(self, positions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the indices in the box of voxels given by position in the whole array."""
+        index = np.unravel_index(positions, self.shape)
+        return tuple(axis - low for axis, low in zip(index, self.low, strict=True))
+
+
+def box_around(positions: np.ndarray, shape: tuple[int, int, int]) -> Box:
+    """Return the smallest box that holds the voxels; there is at least one."""
+    index = np.unravel_index(positions, shape)
+    low = tuple(int(axis.min()) for axis in index)
+    return Box(shape, low, tuple(int(axis.max()) + 1 for axis in index))
+
+
+def box_image(segmentation_node: Any, volume_node: Any, positions: np.ndarray, fill: int = 0) -> tuple[Any, Box]:
+    """Return a labelmap on the volume's grid that is as large as the voxels need, and its box.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+        Its coordinates are those of the image.
+    volume_node : vtkMRMLScalarVolumeNode
+    positions : ndarray of int64, shape (n,)
+        Voxels in the volume's array.
+    fill : int
+        Value of all voxels.
+    """
+    import vtk
+
+    box = box_around(positions, volume_node.GetImageData().GetDimensions()[::-1])
+    image = import_slicer().vtkOrientedImageData()
+    image.SetExtent(box.extent)
+    matrix = node_to_node(volume_node, segmentation_node) @ volume_ijk_to_ras(volume_node)
+    image.SetImageToWorldMatrix(to_vtk_matrix(matrix))
+    image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    layer_values(image)[...] = fill
+    return image, box
+
+
+def layer_values(image: Any) -> np.ndarray:
+    """Return the voxels (z, y, x) of a labelmap; writing to them changes it."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def segment_of(segmentation_node: Any, label: int) -> str | None:
+    """Return the identifier of the first segment that stands for a label value, or None."""
+    segments = calcium_segments(segmentation_node)
+    return next((segment_id for segment_id, value in segments.items() if value == label), None)
+
+
+def ensure_segment(segmentation_node: Any, volume_node: Any, label: int) -> str:
+    """Return the identifier of the segment that stands for a label value; add it where there is none.
+
+    Raises
+    ------
+    ValueError
+        If no segment stands for such a label.
+    RuntimeError
+        If the scene did not take the segment.
+    """
+    found = segment_of(segmentation_node, label)
+    if found is not None:
+        return found
+    specs = (*segment_specs(NonCoronaryMode.MERGED), *segment_specs(NonCoronaryMode.SEPARATE))
+    spec = next((spec for spec in specs if spec.stored_value == label), None)
+    if spec is None:
+        raise ValueError(f"{label} is not the value of a label")
+    segmentation = segmentation_node.GetSegmentation()
+    if not segmentation_node.GetNodeReferenceID("referenceImageGeometryRef"):
+        segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    if segmentation_node.GetDisplayNode() is None:
+        segmentation_node.CreateDefaultDisplayNodes()
+    segment_id = segmentation.AddEmptySegment(
+        segmentation.GenerateUniqueSegmentID(spec.segment_id), spec.name, spec.color
+    )
+    segment = segmentation.GetSegment(segment_id)
+    if segment is None:
+        raise RuntimeError(f"The segment {spec.name} could not be added: the scene is not set up.")
+    segment.SetNameAutoGenerated(False)
+    segment.SetColorAutoGenerated(False)
+    for key, value in spec.tags.items():
+        segment.SetTag(key, value)
+    return segment_id
+
+
+def write_labels(
+    segmentation_node: Any, volume_node: Any, positions: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> None:
+    """Change the labels of voxels.
+
+    Where our segments share one layer that is theirs alone, entering one means leaving the other. Elsewhere
+    every voxel leaves the segments of ours that it is in before it enters another; where a segment that is not
+    ours lies in the way, Slicer moves ours to another layer.
+
+    Parameters
+    ----------
+    segmentation_node : vtkMRMLSegmentationNode
+        With a segment for each label in ``after``.
+    volume_node : vtkMRMLScalarVolumeNode
+    positions : ndarray of int64, shape (n,)
+        Voxels in the volume's array, each once.
+    before, after : ndarray of uint8, shape (n,)
+        Label values; 0 for none.
+
+    Raises
+    ------
+    RuntimeError
+        If Slicer did not take the voxels.
+    """
+    segments = calcium_segments(segmentation_node)
+    layers = _layers(segmentation_node, segments)
+    others = [name for name in _all_segments(segmentation_node) if name not in segments]
+    alone = len(layers) == 1 and not any(image is layers[0] for image in _layers(segmentation_node, others))
+    for segment_id, label in segments.items():
+        leaves = (before == label) & (after != label) if len(layers) <= 1 else after != label
+        if alone:
+            leaves &= after == BACKGROUND
+        if leaves.any():
+            _remove(segmentation_node, volume_node, segment_id, positions[leaves])
+    for label in np.unique(after[(after != before) & (after != BACKGROUND)]).tolist():
+        entering = positions[(after == label) & (before != label)]
+        target = segment_of(segmentation_node, label)
+        _add(segmentation_node, volume_node, target, entering, list(segments) if alone else [])
+
+
+def segmentation_state(segmentation_node: Any, volume_node: Any) -> tuple[Any, ...] | None:
+    """Return what tells whether the labels of voxels may have changed since; None while Slicer changes them.
+
+    Equal values mean equal labels. Kept, it keeps the labelmaps it names.
+    """
+    segments = calcium_segments(segmentation_node)
+    segmentation = segmentation_node.GetSegmentation()
+    name = import_slicer().vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    images = [segmentation.GetSegment(segment_id).GetRepresentation(name) for segment_id in segments]
+    if any(image is None for image in images):
+        return None
+    stored = [segmentation.GetSegment(segment_id).GetLabelValue() for segment_id in segments]
+    times = [image.GetMTime() for image in images]
+    matrix = node_to_node(volume_node, segmentation_node) @ volume_ijk_to_ras(volume_node)
+    return (*zip(segments.items(), images, times, stored, strict=True), matrix.tobytes())
+
+
+def _layers(segmentation_node: Any, segment_ids: Any) -> list[Any]:
+    """Return the labelmaps of segments, each once."""
+    segmentation = segmentation_node.GetSegmentation()
+    name = import_slicer().vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    found: list[Any] = []
+    for segment_id in segment_ids:
+        image = segmentation.GetSegment(segment_id).GetRepresentation(name)
+        if image is not None and not any(image is other for other in found):
+            found.append(image)
+    return found
+
+
+def _add(
+    segmentation_node: Any, volume_node: Any, segment_id: str, positions: np.ndarray, overwritten: list[str]
+) -> None:
+    image, box = box_image(segmentation_node, volume_node, positions)
+    layer_values(image)[box.inside(positions)] = 1
+    _merge(segmentation_node, segment_id, image, "MODE_MERGE_MASK", overwritten)
+    logic = import_slicer().vtkSlicerSegmentationsModuleLogic
+    segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+    if logic.GetSegmentStatus(segment) == logic.NotStarted:
+        logic.SetSegmentStatus(segment, logic.InProgress)
+
+
+def _remove(segmentation_node: Any, volume_node: Any, segment_id: str, positions: np.ndarray) -> None:
+    image, box = box_image(segmentation_node, volume_node, positions, fill=KEEP)
+    layer_values(image)[box.inside(positions)] = 0
+    # the others of the layer are not changed by a minimum, and named only so that the layer is not split
+    others = [name for name in _all_segments(segmentation_node) if name != segment_id]
+    _merge(segmentation_node, segment_id, image, "MODE_MERGE_MIN", others)
+
+
+def _merge(segmentation_node: Any, segment_id: str, image: Any, mode: str, overwritten: list[str]) -> None:
+    logic = import_slicer().vtkSlicerSegmentationsModuleLogic
+    image.GetPointData().GetScalars().Modified()
+    done = logic.SetBinaryLabelmapToSegment(
+        image, segmentation_node, segment_id, getattr(logic, mode), None, False, overwritten
+    )
+    if not done:
+        raise RuntimeError(f"Slicer did not take the voxels of the segment {segment_id}.")
+
+
+def _all_segments(segmentation_node: Any) -> list[str]:
+    segmentation = segmentation_node.GetSegmentation()
+    return [segmentation.GetNthSegmentID(index) for index in range(segmentation.GetNumberOfSegments())]
