@@ -17,7 +17,7 @@ SPECKS_OF_A_QUIET_SCAN = 300
 """Beyond this number of specks, the odds that a speck needs grow in proportion to it: most must be noise."""
 SPLIT_SHARE = 0.2
 """A lesion is split when another label holds at least this share of it ..."""
-SPLIT_MM3 = 8.0
+SPLIT_MM3 = 16.0
 """... and at least this volume."""
 NON_CORONARY_LABELS = (0, *(int(v) for v in NonCoronary))
 
@@ -36,12 +36,15 @@ class DecisionSettings:
     speck_probability : float
         The same for islands below ``SPECK_MM3`` in a scan without much noise.
     left_main_odds : float
-        Factor on the probability of LM where it competes with the other vessels.
+        Factor on the odds of LM against what is no vessel, such as the wall of the aortic root.
+    left_main_vessel_odds : float
+        Factor on the odds of LM against the other vessels.
     """
 
     coronary_probability: float = 0.5
     speck_probability: float = 0.5
     left_main_odds: float = 1.0
+    left_main_vessel_odds: float = 1.0
 
     @classmethod
     def from_bundle(cls, settings: Mapping[str, object]) -> DecisionSettings:
@@ -126,10 +129,18 @@ def _label_of(
     calcium: np.ndarray, non_coronary: np.ndarray, needed: np.ndarray | float, settings: DecisionSettings
 ) -> np.ndarray:
     """Turn the probabilities of rows into labels."""
-    vessel = (calcium[:, 1:] * np.array([settings.left_main_odds, 1.0, 1.0, 1.0], np.float32)).argmax(axis=1) + 1
+    against_vessels = _with_left_main_odds(calcium, settings.left_main_vessel_odds)
+    vessel = against_vessels[:, 1:].argmax(axis=1) + 1
+    calcium = _with_left_main_odds(calcium, settings.left_main_odds)
     coronary = 1.0 - calcium[:, 0] >= needed
     other = np.asarray(NON_CORONARY_LABELS, np.uint8)[non_coronary.argmax(axis=1)]
     return np.where(coronary, vessel, other).astype(np.uint8)
+
+
+def _with_left_main_odds(calcium: np.ndarray, odds: float) -> np.ndarray:
+    """Scale the odds of LM in rows that add up to 1."""
+    rows = calcium * np.array([1.0, odds, 1.0, 1.0, 1.0], np.float32)
+    return rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-6)
 
 
 def _probability(mean: np.ndarray, other: np.ndarray, lesion_label: np.ndarray) -> np.ndarray:

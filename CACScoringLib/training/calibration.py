@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from CACScoringLib.cohort.agreement import icc_2_1
 from CACScoringLib.inference.lesions import DecisionSettings
 
 FIRST_VALIDATION_SEED = 800_000
 """Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
 TRIED: tuple[DecisionSettings, ...] = tuple(
-    DecisionSettings(coronary, speck, left_main)
-    for coronary, speck, left_main in product(
-        (0.4, 0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 0.8, 0.9, 0.95), (0.3, 0.5, 0.7, 1.0)
-    )
+    DecisionSettings(*values)
+    for values in product((0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 0.9), (0.2, 0.5, 1.0), (0.4, 0.6, 1.0))
 )
+EQUAL = 0.02
+"""Errors that differ by at most this share count as equal."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def best_settings(reference: np.ndarray, predicted: np.ndarray) -> DecisionChoic
 
     The error of the total and the mean error of the four vessels count equally. The logarithm weighs a false speck in
     a calcium-free patient as a reader would: it moves the category, where the same points in a
-    heavily calcified patient move nothing. Of equal ones, those nearest to the defaults are taken.
+    heavily calcified patient move nothing. Among settings within ``EQUAL`` of the smallest error, which the number of
+    patients cannot tell apart, the best ICC of the left main decides, since it is the vessel with least calcium
+    and most confusion; then nearness to the defaults.
 
     Parameters
     ----------
@@ -84,18 +87,14 @@ def best_settings(reference: np.ndarray, predicted: np.ndarray) -> DecisionChoic
     predicted : ndarray, shape (patients, len(TRIED), 5)
     """
     error = np.abs(np.log1p(predicted) - np.log1p(reference)[:, None]).mean(axis=0) @ [0.5, 0.125, 0.125, 0.125, 0.125]
-    equal = np.flatnonzero(error <= error.min() + 1e-9)
-    chosen = min(equal, key=lambda n: _away_from_default(TRIED[n]))
+    equal = np.flatnonzero(error <= error.min() * (1.0 + EQUAL) + 1e-9)
+    agreement = {n: np.nan_to_num(icc_2_1(reference[:, 1], predicted[:, n, 1]).value, nan=-1.0) for n in equal}
+    chosen = max(equal, key=lambda n: (agreement[n], -_away_from_default(TRIED[n])))
     return DecisionChoice(TRIED[chosen], len(reference), tuple(float(e) for e in error))
 
 
 def _away_from_default(settings: DecisionSettings) -> float:
-    default = DecisionSettings()
-    return (
-        abs(settings.coronary_probability - default.coronary_probability)
-        + abs(settings.speck_probability - default.speck_probability)
-        + abs(settings.left_main_odds - default.left_main_odds)
-    )
+    return sum(abs(a - b) for a, b in zip(astuple(settings), astuple(DecisionSettings()), strict=True))
 
 
 def choose_settings(

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 NON_CORONARY_FIRST = 10
 """Vocabulary labels 11..14 are classes 1..4 of the non-coronary branch."""
-BALANCE = 0.4
+BALANCE = 0.3
 BALANCE_LIMITS = (0.02, 20.0)
 
 
@@ -16,7 +16,7 @@ def balanced_cross_entropy(
 ) -> torch.Tensor:
     """Weighted cross-entropy over rows, rarer classes counting more.
 
-    Each class's weight is scaled by (mean class weight / its weight)^0.4, within limits: rare vessels are
+    Each class's weight is scaled by (mean class weight / its weight)^0.3, within limits: rare vessels are
     heard among thousands of noise islands, yet the prior of the data is not turned upside down.
 
     Parameters

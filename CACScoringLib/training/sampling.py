@@ -13,9 +13,9 @@ from CACScoringLib.inference.windows import WINDOW
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.vocabulary import Vessel
 
-CORONARY_SHARE = 0.45
+CORONARY_SHARE = 0.42
 """Share of fine patches that are centred on coronary calcium, where a case has any."""
-MIMIC_SHARE = 0.25
+MIMIC_SHARE = 0.36
 """Share centred on other calcification."""
 CENTRE_JITTER = 20
 SCORING_MM3 = 3.0

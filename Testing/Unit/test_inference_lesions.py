@@ -88,13 +88,22 @@ def test_a_speck_is_dropped_where_a_lesion_of_the_same_probability_is_kept():
     assert set(out.label[c.index[:, 2] > 0]) == {2}
 
 
-def test_left_main_odds_move_a_lesion_that_is_in_doubt_between_vessels_and_change_nothing_else():
+def test_left_main_has_odds_against_the_other_vessels_and_odds_against_everything_else():
     c = candidates_of(bar())
-    rows = np.tile(np.array([0.1, 0.5, 0.3, 0.1, 0.0], np.float32), (len(c.index), 1))
-    none = sure(np.zeros(len(rows), int))
-    assert set(decide(c, rows, none, 1.0).label) == {1}
-    assert set(decide(c, rows, none, 1.0, DecisionSettings(left_main_odds=0.5)).label) == {2}
-    assert set(decide(c, rows, none, 1.0, DecisionSettings(0.95, left_main_odds=0.5)).label) == {0}
+    none = sure(np.zeros(len(c.index), int))
+
+    def label(row, **odds):
+        rows = np.tile(np.array(row, np.float32), (len(c.index), 1))
+        return set(decide(c, rows, none, 1.0, DecisionSettings(**odds)).label)
+
+    between_vessels, at_the_ostium = [0.1, 0.5, 0.3, 0.1, 0.0], [0.4, 0.6, 0.0, 0.0, 0.0]
+    assert label(between_vessels) == {1}
+    assert label(between_vessels, left_main_vessel_odds=0.5) == {2}
+    assert label(between_vessels, left_main_odds=0.5) == {1}
+    assert label(at_the_ostium) == {1}
+    assert label(at_the_ostium, left_main_vessel_odds=0.5) == {1}
+    assert label(at_the_ostium, left_main_odds=0.5) == {0}
+    assert label([0.4, 0.0, 0.6, 0.0, 0.0], left_main_odds=0.5) == {2}
 
 
 def test_settings_are_read_from_a_bundle_and_missing_ones_keep_their_default():
