@@ -13,6 +13,9 @@ from CACScoringLib.vocabulary import NonCoronary
 
 SPECK_MM3 = 8.0
 """Islands below this volume are specks: most of them are noise."""
+LARGE_MM3 = 60.0
+"""Islands from this volume on are hardly ever noise: they go by what is more probable."""
+MORE_PROBABLE = 0.5
 SPECKS_OF_A_QUIET_SCAN = 300
 """Beyond this number of specks, the odds that a speck needs grow in proportion to it: most must be noise."""
 SPLIT_SHARE = 0.2
@@ -32,7 +35,7 @@ class DecisionSettings:
     Attributes
     ----------
     coronary_probability : float
-        A lesion is coronary from this probability on.
+        A lesion is coronary from this probability on; one of ``LARGE_MM3`` and more from one half.
     speck_probability : float
         The same for islands below ``SPECK_MM3`` in a scan without much noise.
     left_main_odds : float
@@ -97,7 +100,10 @@ def decide(
     other = _island_means(non_coronary, candidates)
     lesion_label = _label_of(mean, other, needed_probability(candidates.size_mm3, settings), settings)
     label = lesion_label[candidates.lesion]
-    voxel_label = _label_of(calcium, non_coronary, settings.coronary_probability, settings)
+    # A part of a lesion leaves it, as the lesion itself would, for what is more probable; to join the coronaries
+    # out of a lesion that is not coronary it needs as much as a lesion does.
+    part_needs = np.where((label >= 1) & (label <= 4), MORE_PROBABLE, settings.coronary_probability)
+    voxel_label = _label_of(calcium, non_coronary, part_needs, settings)
     for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3):
         members = np.flatnonzero(candidates.lesion == number)
         label[members] = _split(candidates.index[members], voxel_label[members], lesion_label[number], voxel_mm3)
@@ -115,7 +121,8 @@ def needed_probability(size_mm3: np.ndarray, settings: DecisionSettings) -> np.n
     specks = size_mm3 < SPECK_MM3
     odds = settings.speck_probability / (1.0 - settings.speck_probability)
     odds *= max(np.count_nonzero(specks) / SPECKS_OF_A_QUIET_SCAN, 1.0)
-    return np.where(specks, odds / (1.0 + odds), settings.coronary_probability)
+    lesions = np.where(size_mm3 >= LARGE_MM3, MORE_PROBABLE, settings.coronary_probability)
+    return np.where(specks, odds / (1.0 + odds), lesions)
 
 
 def _island_means(values: np.ndarray, candidates: Candidates) -> np.ndarray:

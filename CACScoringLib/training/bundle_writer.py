@@ -39,11 +39,11 @@ real scans was not measured against experts.
 
 Measured figures: `Resources/Documentation/evaluation.md`.
 """
-CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, a speck below 8 mm3 from
-  {settings.speck_probability} (more in scans with many); the odds of LM are taken {settings.left_main_odds} times
-  against what is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings
-  tried, these have the smallest mean error of ln(1 + Agatston), total and vessels (within 2 %, the best ICC of LM), on
-  {patients} synthetic patients of their own (seeds from 800000)."""
+CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
+  speck below 8 mm3 from {settings.speck_probability} (more in scans with many); the odds of LM are taken
+  {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other
+  vessels. Of {tried} settings tried, these have the smallest mean error of ln(1 + Agatston), total and vessels (within
+  2 %, the best ICC of LM), on {patients} synthetic patients of their own (seeds from 800000)."""
 NOT_CHOSEN = "A lesion is coronary from a probability of 0.5 on; no other value was tried."
 
 

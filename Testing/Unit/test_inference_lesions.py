@@ -70,9 +70,9 @@ def test_coronary_is_the_sum_over_vessels():
 
 def test_specks_need_more_than_lesions_and_still_more_where_noise_makes_thousands_of_them():
     settings = DecisionSettings(coronary_probability=0.6, speck_probability=0.8)
-    quiet = np.array([2.0, 7.9, 8.0, 500.0])
-    assert needed_probability(quiet, settings).round(6).tolist() == [0.8, 0.8, 0.6, 0.6]
-    noisy = np.concatenate((np.full(3000, 1.0), [500.0]))
+    quiet = np.array([2.0, 7.9, 8.0, 59.0, 60.0, 500.0])
+    assert needed_probability(quiet, settings).round(6).tolist() == [0.8, 0.8, 0.6, 0.6, 0.5, 0.5]
+    noisy = np.concatenate((np.full(3000, 1.0), [30.0]))
     needed = needed_probability(noisy, settings)
     assert needed[0] == pytest.approx(40 / 41)
     assert needed[-1] == 0.6
@@ -104,6 +104,18 @@ def test_left_main_has_odds_against_the_other_vessels_and_odds_against_everythin
     assert label(at_the_ostium, left_main_vessel_odds=0.5) == {1}
     assert label(at_the_ostium, left_main_odds=0.5) == {0}
     assert label([0.4, 0.0, 0.6, 0.0, 0.0], left_main_odds=0.5) == {2}
+
+
+def test_a_part_in_doubt_stays_with_its_coronary_lesion_and_does_not_leave_a_valve_for_a_vessel():
+    c = candidates_of(bar())
+    far = (c.index[:, 2] >= 27)[:, None]
+    needs_much = DecisionSettings(coronary_probability=0.8)
+    doubt, lad, no = [0.4, 0.0, 0.6, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]
+    valve = sure(np.full(len(c.index), 2))
+    coronary = decide(c, np.where(far, doubt, lad).astype(np.float32), valve, 1.0, needs_much)
+    assert set(coronary.label) == {2}
+    valvular = decide(c, np.where(far, doubt, no).astype(np.float32), valve, 1.0, needs_much)
+    assert set(valvular.label) == {12}
 
 
 def test_settings_are_read_from_a_bundle_and_missing_ones_keep_their_default():
