@@ -15,6 +15,12 @@ def register(thumbnail):
         category="Cardiac",
         sampleName=SAMPLE_NAME,
         thumbnailFileName=thumbnail,
+        uris=[],
+        fileNames=[],
+        nodeNames=[],
+        checksums=[],
+        loadFiles=[],
+        loadFileTypes=[],
         customDownloader=makeAndLoad,
     )
 

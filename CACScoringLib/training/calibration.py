@@ -88,9 +88,16 @@ def best_settings(reference: np.ndarray, predicted: np.ndarray) -> DecisionChoic
     """
     error = np.abs(np.log1p(predicted) - np.log1p(reference)[:, None]).mean(axis=0) @ [0.5, 0.125, 0.125, 0.125, 0.125]
     equal = np.flatnonzero(error <= error.min() * (1.0 + EQUAL) + 1e-9)
-    agreement = {n: np.nan_to_num(icc_2_1(reference[:, 1], predicted[:, n, 1]).value, nan=-1.0) for n in equal}
+    agreement = {n: _agreement(reference[:, 1], predicted[:, n, 1]) for n in equal}
     chosen = max(equal, key=lambda n: (agreement[n], -_away_from_default(TRIED[n])))
     return DecisionChoice(TRIED[chosen], len(reference), tuple(float(e) for e in error))
+
+
+def _agreement(reference: np.ndarray, predicted: np.ndarray) -> float:
+    """Return the ICC, or -1 where there is none: one patient, or scores that do not vary."""
+    if len(reference) < 2:
+        return -1.0
+    return float(np.nan_to_num(icc_2_1(reference, predicted).value, nan=-1.0))
 
 
 def _away_from_default(settings: DecisionSettings) -> float:

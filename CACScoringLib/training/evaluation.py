@@ -72,8 +72,8 @@ def summarize_group(results: list[PatientResult]) -> dict[str, object]:
     for name in NAMES:
         reference = np.array([r.reference[name] for r in results])
         predicted = np.array([r.predicted[name] for r in results])
-        icc = icc_2_1(reference, predicted)
-        out["icc"][name] = {key: _known(getattr(icc, key)) for key in ("value", "low", "high")}
+        icc = icc_2_1(reference, predicted) if len(results) > 1 else None
+        out["icc"][name] = {key: _known(getattr(icc, key, np.nan)) for key in ("value", "low", "high")}
     groups = list(SCHEMES[SCHEME].groups)
     a = np.array([groups.index(r.reference_category) for r in results])
     b = np.array([groups.index(r.predicted_category) for r in results])

@@ -87,6 +87,12 @@ def test_a_perfect_method_agrees_perfectly():
     assert group["kappa_linear"] == pytest.approx(1.0)
 
 
+def test_one_patient_has_no_agreement_and_is_still_summarised():
+    group = summarize([a_result(0, 20.0, 18.0)])["all"]
+    assert group["icc"]["total"] == {"value": None, "low": None, "high": None}
+    assert group["patients"] == 1
+
+
 def test_the_page_says_that_patients_are_synthetic():
     page = as_markdown(summarize([a_result(0, 0.0, 0.0), a_result(1, 9.0, 8.0)]), {"method": "multibranch-unet"})
     assert "Synthetic patients only" in page

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from CACScoringLib.training.losses import balanced_cross_entropy, candidate_losses, structure_loss
+from CACScoringLib.training.losses import BALANCE, balanced_cross_entropy, candidate_losses, structure_loss
 
 
 def test_cross_entropy_of_a_single_class_is_the_weighted_mean():
@@ -21,8 +23,11 @@ def test_a_rare_class_counts_more_than_its_share():
     logits[100, 0] = 4.0
     target = torch.zeros(101, dtype=torch.long)
     target[100] = 1
-    plain = torch.nn.functional.cross_entropy(logits, target)
-    assert balanced_cross_entropy(logits, target, torch.ones(101), 2) > 3 * plain
+    easy, hard = math.log1p(math.exp(-4)), 4 + math.log1p(math.exp(-4))
+    common, rare = 100 * (50.5 / 100) ** BALANCE, 50.5**BALANCE
+    expected = (common * easy + rare * hard) / (common + rare)
+    assert balanced_cross_entropy(logits, target, torch.ones(101), 2).item() == pytest.approx(expected, rel=1e-5)
+    assert expected > 2 * torch.nn.functional.cross_entropy(logits, target).item()
 
 
 def test_the_non_coronary_branch_learns_from_what_is_not_coronary():
