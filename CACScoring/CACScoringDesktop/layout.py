@@ -33,7 +33,7 @@ def sliceNodes():
 
 def selectedRow(tableView):
     """Return the row of the table that the selection of a table view begins in, sorted or not; -1 for none."""
-    indexes = tableView.selectionModel().selectedIndexes()
+    indexes = tableView.selectionModel().selectedIndexes  # a property of Qt, so no call in PythonQt
     if not indexes:
         return -1
     proxy = tableView.sortFilterProxyModel()

@@ -31,11 +31,6 @@ class Column:
     unit: str = ""
     type: type = float
 
-    @property
-    def header(self) -> str:
-        """Return the title with its unit."""
-        return f"{self.title} ({self.unit})" if self.unit else self.title
-
 
 SCORE_COLUMNS = (
     Column("vessel", "Vessel", type=str),
@@ -157,7 +152,7 @@ def fill_table(node: Any, columns: Sequence[Column], rows: Iterable[Mapping[str,
         node.RemoveAllColumns()
         for column in columns:
             node.AddColumn(_array(column, rows))
-            node.SetColumnTitle(column.name, column.header)
+            node.SetColumnTitle(column.name, column.title)  # the view adds the unit
             if column.unit:
                 node.SetColumnUnitLabel(column.name, column.unit)
         node.SetUseColumnTitleAsColumnHeader(True)

@@ -315,13 +315,13 @@ def test_what_was_entered_for_one_patient_is_not_used_for_the_next(widget, deskt
 def test_a_selected_lesion_moves_the_slice_views(widget):
     index = MagicMock()
     view = widget.ui.lesionTableView
-    view.selectionModel().selectedIndexes.return_value = [index]
+    view.selectionModel().selectedIndexes = (index,)
     view.sortFilterProxyModel().mapToSource(index).row.return_value = 1
     widget.session.jumpTo = MagicMock()
     slicer.app.layoutManager().sliceViewNames.return_value = ["Red"]
     widget.onLesionSelected()
     widget.session.jumpTo.assert_called_once_with(1, [slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()])
-    view.selectionModel().selectedIndexes.return_value = []
+    view.selectionModel().selectedIndexes = ()
     widget.onLesionSelected()
     widget.session.jumpTo.assert_called_once()
 

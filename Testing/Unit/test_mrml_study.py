@@ -56,7 +56,7 @@ def test_a_scene_file_holds_the_tables(tmp_path):
     agatston = [table.GetTable().GetValueByName(row, "agatston").ToDouble() for row in range(5)]
     assert agatston == pytest.approx([0, 3, 0, 24, 27])
     assert [table.GetCellText(row, 0) for row in range(5)] == ["LM", "LAD", "LCX", "RCA", "Total"]
-    assert table.GetColumnTitle("volume_mm3") == "Volume (mm3)"
+    assert table.GetColumnTitle("volume_mm3") == "Volume"
     assert table.GetColumnUnitLabel("volume_mm3") == "mm3"
     assert np.isnan(table.GetTable().GetValueByName(0, "max_hu").ToDouble())
     assert by_kind["lesions"].GetNumberOfRows() == 3

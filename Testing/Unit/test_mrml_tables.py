@@ -80,7 +80,7 @@ def test_columns_have_types_titles_and_units(working, scores):
         "mean_hu": vtk.VTK_DOUBLE,
         "density": vtk.VTK_DOUBLE,
     }
-    assert node.GetColumnTitle("volume_mm3") == "Volume (mm3)"
+    assert node.GetColumnTitle("volume_mm3") == "Volume"
     assert node.GetColumnUnitLabel("volume_mm3") == "mm3"
     assert node.GetColumnTitle("agatston") == "Agatston"
     assert node.GetColumnUnitLabel("mass_mg") == "mg"
