@@ -28,8 +28,11 @@ def call(*words: object) -> int:
 
 
 def start(*words: object, **options) -> subprocess.Popen:
-    """Start the command in a process of its own."""
-    code = "import sys; from CACScoringLib.cli import main; sys.exit(main())"
+    """Start the command in a process of its own that hears Ctrl-C, even where the tests run in the background."""
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from CACScoringLib.cli import main; sys.exit(main())"
+    )
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], cwd=ROOT, text=True, **options)
 
 
