@@ -22,6 +22,7 @@ for _root in _ROOTS:
 from CACScoringLib.methods.registry import METHODS  # noqa: E402
 from CACScoringLib.mrml.live import LiveScores  # noqa: E402
 from CACScoringLib.mrml.logic import DEFAULT_METHOD, DEFAULT_PRESET, ScoringLogic  # noqa: E402
+from CACScoringLib.mrml.outcome import BARS  # noqa: E402
 from CACScoringLib.mrml.session import GROUPS, SEXES, UNKNOWN, ScoringChoices, ScoringSession  # noqa: E402
 from CACScoringLib.mrml.settings import DesktopSettings  # noqa: E402
 from CACScoringLib.scoring.presets import PRESETS  # noqa: E402
@@ -193,7 +194,11 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.timer.connect("timeout()", self.onTimer)
         self._connectButtons()
         self._addReview()
-        for event, slot in (("StartCloseEvent", self.onSceneStartClose), ("EndCloseEvent", self.onSceneEndClose)):
+        for event, slot in (
+            ("StartCloseEvent", self.onSceneStartClose),
+            ("EndCloseEvent", self.onSceneEndClose),
+            ("EndImportEvent", self.onSceneEndImport),
+        ):
             self.addObserver(slicer.mrmlScene, getattr(slicer.mrmlScene, event), slot)
         self.ui.readerLineEdit.text = self.settings.reader
         self.fillModels()
@@ -222,9 +227,16 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.reviewSection.layout().addWidget(self.review.widget)
 
     def onCaseOpened(self, volumeNode, segmentationNode):
-        """Score the case of a review that was opened."""
-        if self.parameters is not None:
-            self.parameters.volume, self.parameters.segmentation = volumeNode, segmentationNode
+        """Score the case of a review that was opened, with the preset and the tube voltage of the review."""
+        if self.parameters is None:
+            return
+        review = self.review.session if volumeNode is not None else None
+        if review is not None:
+            self.parameters.preset = review.workList.settings.preset
+        self.parameters.volume, self.parameters.segmentation = volumeNode, segmentationNode
+        kvp = review.kvp() if review is not None else None
+        if kvp is not None:
+            self.parameters.kvp = kvp
 
     def cleanup(self):
         """End what runs, when the module is closed or reloaded."""
@@ -326,6 +338,12 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.connectParameters()
 
+    def onSceneEndImport(self, caller, event):
+        """Read the parameter node anew: the scene that was loaded may have changed it, which its wrapper does not see."""
+        self.disconnectParameters()
+        if self.parent.isEntered:
+            self.connectParameters()
+
     # Buttons
 
     def onScore(self, checked=False):
@@ -343,6 +361,13 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._showSegmentation()
             if self.session.scores is not None:
                 self.onTable()
+                self._showLargestLesion()
+
+    def _showLargestLesion(self):
+        from CACScoringDesktop.layout import sliceNodes, snapToSlices
+
+        if self.session.jumpToLargest(sliceNodes()):
+            snapToSlices()
 
     def onCancel(self, checked=False):
         """Stop the network."""
@@ -371,15 +396,15 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from CACScoringDesktop.layout import showChart
 
         if self.session.outcome is not None:
-            showChart(self.session.outcome.chartNode)
+            showChart(self.session.outcome.chartNode, BARS)
 
     def onLesionSelected(self):
         """Move the slice views to the selected lesion."""
-        from CACScoringDesktop.layout import selectedRow, sliceNodes
+        from CACScoringDesktop.layout import selectedRow, sliceNodes, snapToSlices
 
         row = selectedRow(self.ui.lesionTableView)
-        if row >= 0:
-            self.session.jumpTo(row, sliceNodes())
+        if row >= 0 and self.session.jumpTo(row, sliceNodes()):
+            snapToSlices()
 
     def onAccept(self, checked=False):
         """Record who accepts the scores."""

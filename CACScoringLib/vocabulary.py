@@ -121,7 +121,7 @@ LABELS: tuple[Label, ...] = (
         NonCoronary.OTHER,
         "other",
         "Other calcification or metal",
-        (0.60, 0.60, 0.60),
+        (0.40, 0.70, 0.70),
         Code("SCT", "51185008", "Thorax"),
     ),
 )

@@ -1,6 +1,7 @@
 """Tables, charts and slice views of Slicer's layout."""
 
 import slicer
+import vtk
 
 
 def showTable(tableNode):
@@ -13,10 +14,28 @@ def showTable(tableNode):
     slicer.app.applicationLogic().PropagateTableSelection()
 
 
-def showChart(chartNode):
-    """Show a chart in the layout."""
-    if chartNode is not None:
-        slicer.modules.plots.logic().ShowChartInLayout(chartNode)
+def showChart(chartNode, bars=()):
+    """Show a chart in the layout; ``bars`` (position, name) are written below the axis in place of numbers."""
+    if chartNode is None:
+        return
+    slicer.modules.plots.logic().ShowChartInLayout(chartNode)
+    manager = slicer.app.layoutManager()
+    for index in range(manager.plotViewCount if manager is not None else 0):
+        widget = manager.plotWidget(index)
+        shown = widget.mrmlPlotViewNode().GetPlotChartNodeID() == chartNode.GetID()
+        _nameTicks(widget.plotView().chart().GetAxis(vtk.vtkAxis.BOTTOM), bars if shown else ())
+
+
+def _nameTicks(axis, bars):
+    """Write names below an axis; its own numbers again without any."""
+    positions, names = vtk.vtkDoubleArray(), vtk.vtkStringArray()
+    for position, name in bars:
+        positions.InsertNextValue(position)
+        names.InsertNextValue(name)
+    if bars:
+        axis.SetCustomTickPositions(positions, names)
+    else:
+        axis.SetCustomTickPositions(None, None)
 
 
 def showVolume(volumeNode):
@@ -29,6 +48,13 @@ def sliceNodes():
     """Return the nodes of the slice views that are shown."""
     manager = slicer.app.layoutManager()
     return [] if manager is None else [manager.sliceWidget(name).mrmlSliceNode() for name in manager.sliceViewNames()]
+
+
+def snapToSlices():
+    """Move each slice view onto the nearest slice of its volume, so that nothing seen is between two."""
+    manager = slicer.app.layoutManager()
+    for name in manager.sliceViewNames() if manager is not None else ():
+        manager.sliceWidget(name).sliceLogic().SnapSliceOffsetToIJK()
 
 
 def selectedRow(tableView):

@@ -61,7 +61,8 @@ class CACScoringSegmentStatisticsPlugin(SegmentStatisticsPluginBase):
             return None
         description = _("{title}, preset {preset}. Research use only.").format(title=TITLES[key], preset=self.preset())
         return self.createMeasurementInfo(
-            name=TITLES[key],
+            name=measurement.key,
+            title=TITLES[key],
             description=description,
             units=measurement.unit,
             quantityDicomCode=self._code(measurement.quantity),

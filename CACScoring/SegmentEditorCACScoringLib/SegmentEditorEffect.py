@@ -20,6 +20,7 @@ from CACScoringLib.findings import InputRefusedError  # noqa: E402
 from CACScoringLib.mrml.editing.gestures import CANCEL_KEY, NEXT_KEY, PREVIOUS_KEY, Gestures, Tool  # noqa: E402
 from CACScoringLib.mrml.editing.lesions import LesionStop, Stops  # noqa: E402
 from CACScoringLib.mrml.editing.logic import EditingLogic  # noqa: E402
+from CACScoringLib.mrml.editing.result import nothing  # noqa: E402
 from CACScoringLib.mrml.editing.session import KEYS  # noqa: E402
 from CACScoringLib.resources import resources_dir  # noqa: E402
 from CACScoringLib.vocabulary import Vessel  # noqa: E402
@@ -119,7 +120,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         effect.setParameterDefault("SlabMm", 0.0)
         effect.setParameterDefault("Through", 0)
         effect.setParameterDefault("Second", str(int(Vessel.LAD)))
-        effect.setParameterDefault("Stops", Stops.ALL.value)
+        effect.setParameterDefault("Stops", Stops.GIVEN.value)
         effect.setParameterDefault("Show", 1)
 
     def updateGUIFromMRML(self):
@@ -131,7 +132,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         through = bool(effect.integerParameter("Through"))
         gestures.slabMm = None if through else effect.doubleParameter("SlabMm")
         gestures.secondLabel = int(effect.parameter("Second") or Vessel.LAD)
-        gestures.stops = Stops(effect.parameter("Stops") or Stops.ALL)
+        gestures.stops = Stops(effect.parameter("Stops") or Stops.GIVEN)
         if options is None:
             return
         choose(options.vessel, str(self.editing.activeLabel))
@@ -232,7 +233,10 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def onKey(self, key):
         """Do what a key stands for; return whether it stands for anything."""
-        done = self._do(lambda: self.gestures.key(key, _sliceNodes()))
+        if key in (NEXT_KEY, PREVIOUS_KEY):
+            self._step(1 if key == NEXT_KEY else -1)
+            return True
+        done = self._do(lambda: self.gestures.key(key))
         self.outline.clear()
         if key in KEYS:
             self.updateGUIFromMRML()
@@ -252,10 +256,13 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         self._try(select)
 
     def onNext(self, checked=False):
-        self._do(lambda: self.gestures.step(1, _sliceNodes()))
+        self._step(1)
 
     def onPrevious(self, checked=False):
-        self._do(lambda: self.gestures.step(-1, _sliceNodes()))
+        self._step(-1)
+
+    def _step(self, step):
+        self._do(lambda: self.gestures.step(step, _sliceNodes()) or nothing(_("There is nothing to step through.")))
 
     def onNetwork(self, checked=False):
         self.network.start()

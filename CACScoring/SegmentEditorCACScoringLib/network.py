@@ -32,14 +32,18 @@ class NetworkRun:
         from CACScoringLib.mrml.settings import DesktopSettings
 
         with slicer.util.tryWithErrorDisplay(_("The network could not be started."), waitCursor=True):
-            settings = DesktopSettings(slicer.app.userSettings())
-            Installer().ensure()
+            settings, choices = DesktopSettings(slicer.app.userSettings()), chosenInModule()
+            Installer().ensure(wheels=settings.wheelsFolder)
             if self._job is None:
                 self._job = ScoringJob(self._editing.networkLogic())
             self._job.start(
                 self._editing.volumeNode,
                 self._editing.segmentationNode,
+                choices.method,
                 kvp=self._editing.kvp,
+                model=choices.model or None,
+                nonCoronary=choices.nonCoronary,
+                allowContrast=choices.allowContrast,
                 device=settings.device,
                 threads=settings.workers or None,
                 modelsFolder=str(settings.modelsFolder),
@@ -79,3 +83,14 @@ class NetworkRun:
             options.message.text = job.finding.message
         else:
             options.message.text = _("Done.") if job.state.value == "done" else _("Cancelled.")
+
+
+def chosenInModule():
+    """Return method, model and options as the CACScoring module has them in this scene; the usual ones without it."""
+    from CACScoringLib.mrml.session import ScoringChoices
+
+    try:
+        from CACScoring import CACScoringLogic
+    except ImportError:
+        return ScoringChoices()
+    return ScoringChoices.of(CACScoringLogic().getParameterNode())

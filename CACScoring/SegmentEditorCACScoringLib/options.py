@@ -39,9 +39,9 @@ class Options:
         self.show = qt.QCheckBox(_("Show candidates that no vessel has"))
         self.stops = _combo(
             (
-                (_("lesions and candidates"), Stops.ALL.value),
-                (_("lesions that a vessel has"), Stops.GIVEN.value),
+                (_("marked lesions"), Stops.GIVEN.value),
                 (_("candidates that no vessel has"), Stops.CANDIDATES.value),
+                (_("marked lesions and candidates"), Stops.ALL.value),
             )
         )
         self.previous = qt.QPushButton(_("Previous"))
@@ -55,9 +55,11 @@ class Options:
         self.progress.visible = False
         self.message = qt.QLabel()
         self.message.wordWrap = True
+        self.message.text = _("Click calcium to give it to the vessel.")
         self._add(scriptedEffect)
 
     def _add(self, effect):
+        effect.addOptionsWidget(self.message)
         effect.addLabeledOptionsWidget(_("Vessel:"), self.vessel)
         effect.addLabeledOptionsWidget(_("Tool:"), self.tool)
         effect.addOptionsWidget(self.whole)
@@ -68,7 +70,6 @@ class Options:
         effect.addOptionsWidget(_row(self.previous, self.next))
         effect.addOptionsWidget(_row(self.network, self.cancel))
         effect.addOptionsWidget(self.progress)
-        effect.addOptionsWidget(self.message)
 
 
 def chosen(combo):

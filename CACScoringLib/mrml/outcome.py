@@ -31,6 +31,11 @@ CHART_QUANTITIES = {
 }
 """What the chart can show, with the title of its axis."""
 
+BARS_RANGE = (-0.5, 0.8)
+"""Range of the chart's horizontal axis: the bars lie between -0.4 and 0.4, the legend beside them."""
+BARS = tuple((0.2 * number - 0.3, label.name) for number, label in enumerate(CORONARY_LABELS))
+"""Where VTK draws the bar of each vessel, and its name."""
+
 
 class OutcomeView:
     """Tables and a chart of one scored scan.
@@ -169,6 +174,9 @@ class OutcomeView:
         node.SetYAxisTitleVisibility(True)
         node.SetLegendVisibility(True)
         node.SetGridVisibility(False)
+        # Four bars side by side about 0, each as wide as VTK draws them; by itself the axis would leave two of them out.
+        node.SetXAxisRangeAuto(False)
+        node.SetXAxisRange(*BARS_RANGE)
 
     def _setUpSeries(self, node: Any, label: Label) -> None:
         node.SetPlotType(import_slicer().vtkMRMLPlotSeriesNode.PlotTypeBar)

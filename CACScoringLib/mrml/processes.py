@@ -55,8 +55,17 @@ def worker_command(folder: Path, python: str | None = None) -> list[str]:
 
 
 def python_executable() -> str:
-    """Return the Python that runs worker processes: PythonSlicer inside 3D Slicer, else this one."""
-    return shutil.which("PythonSlicer") or sys.executable
+    """Return the Python that runs worker processes: PythonSlicer inside 3D Slicer, else this one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    """
+    found = shutil.which("PythonSlicer") or sys.executable
+    if not found or not Path(found).is_file():
+        raise FileNotFoundError("PythonSlicer was not found")
+    return found
 
 
 class SubprocessLauncher:

@@ -18,6 +18,7 @@ from CACScoringLib.mrml.processes import Launcher
 from CACScoringLib.mrml.segmentation import calcium_segments, update_segmentation
 from CACScoringLib.mrml.settings import DesktopSettings
 from CACScoringLib.report.segments import NonCoronaryMode
+from CACScoringLib.vocabulary import CORONARY_LABELS
 
 if TYPE_CHECKING:
     from CACScoringLib.mrml.live import LiveScores
@@ -71,6 +72,11 @@ class ScoringChoices:
         """Return the choices that an object with these attributes holds, such as a parameter node."""
         known = {item.name: getattr(parameters, item.name) for item in fields(cls) if hasattr(parameters, item.name)}
         return cls(**known)
+
+    @property
+    def nonCoronary(self) -> NonCoronaryMode:  # noqa: N802
+        """Return how calcium outside the coronary arteries is kept."""
+        return NonCoronaryMode.SEPARATE if self.separateNonCoronary else NonCoronaryMode.MERGED
 
     def demographics(self) -> Any:
         """Return who the patient is, None unless both age and sex were entered."""
@@ -176,7 +182,7 @@ class ScoringSession:
         What was entered for another scan is never carried over; in a scene that was just opened, entries stay.
         """
         if volumeNode is None:
-            return {}
+            return {"kvp": 0.0} if self.volumeNode is not None and self.knownKvp() is not None else {}
         kvp = self.knownKvp(volumeNode)
         age, sex = self.knownPatient(volumeNode)
         other = self.volumeNode is not None
@@ -217,7 +223,7 @@ class ScoringSession:
             segmentation,
             self.choices.method,
             kvp=self.kvp(),
-            nonCoronary=self._nonCoronary(),
+            nonCoronary=self.choices.nonCoronary,
             allowContrast=self.choices.allowContrast,
             **self.jobOptions(),
         )
@@ -261,7 +267,7 @@ class ScoringSession:
         name = scene.GenerateUniqueName(f"{self.volumeNode.GetName()} calcium")
         node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         node.CreateDefaultDisplayNodes()
-        update_segmentation(node, np.zeros(ct.shape, np.uint8), self.volumeNode, non_coronary=self._nonCoronary())
+        update_segmentation(node, np.zeros(ct.shape, np.uint8), self.volumeNode, non_coronary=self.choices.nonCoronary)
         return node
 
     def _take(self, segmentation: Any) -> None:
@@ -272,9 +278,6 @@ class ScoringSession:
             from CACScoringLib.mrml.edits import recordAutomatic
 
             recordAutomatic(segmentation, self.document())
-
-    def _nonCoronary(self) -> NonCoronaryMode:
-        return NonCoronaryMode.SEPARATE if self.choices.separateNonCoronary else NonCoronaryMode.MERGED
 
     # Many cases
 
@@ -292,8 +295,8 @@ class ScoringSession:
         return ReviewSettings(
             method=self.choices.method,
             preset=self.choices.preset,
-            kvp=self.choices.kvp or None,
-            non_coronary=self._nonCoronary().value,
+            kvp=self.kvp(),
+            non_coronary=self.choices.nonCoronary.value,
             allow_contrast=self.choices.allowContrast,
         )
 
@@ -341,6 +344,13 @@ class ScoringSession:
     def jumpTo(self, row: int, sliceNodes: Any) -> bool:
         """Move slice views to the lesion in a row of the lesion table; return whether there is one."""
         return self.outcome is not None and self.outcome.jumpToLesion(row, sliceNodes)
+
+    def jumpToLargest(self, sliceNodes: Any) -> bool:
+        """Move slice views to the coronary lesion with the highest score; return whether there is one."""
+        vessels = {label.name for label in CORONARY_LABELS}
+        lesions = (self.document() or {}).get("lesions") or []
+        rows = [row for row, lesion in enumerate(lesions) if lesion["vessel"] in vessels]
+        return bool(rows) and self.jumpTo(max(rows, key=lambda row: lesions[row]["agatston"]), sliceNodes)
 
     def accept(self, reader: str, comment: str = "") -> bool:
         """Record who accepted the scores as they are now; return whether that could be done."""

@@ -58,6 +58,8 @@ LESION_COLUMNS = (
     Column("s_mm", "S", "mm"),
 )
 """The position is the centroid's, in RAS: what the slice views can jump to."""
+LESION_DIGITS = {"agatston": 1, "volume_mm3": 1, "mass_mg": 2, "max_hu": 0, "mean_hu": 0, "confidence": 2}
+"""Decimals of the lesion table, which is to be read; the exact numbers are in the scores."""
 SUMMARY_COLUMNS = (
     Column("kind", "Kind", type=str),
     Column("name", "Name", type=str),
@@ -165,7 +167,9 @@ def fill_table(node: Any, columns: Sequence[Column], rows: Iterable[Mapping[str,
 def _lesion_row(lesion: Mapping[str, Any]) -> dict[str, Any]:
     left, posterior, superior = lesion["centroid_lps_mm"]
     first, last = lesion["slices"]
-    return {**lesion, "slices": last - first + 1, "r_mm": -left, "a_mm": -posterior, "s_mm": superior}
+    row = {**lesion, "slices": last - first + 1, "r_mm": -left, "a_mm": -posterior, "s_mm": superior}
+    rounded = {name: round(row[name], digits) for name, digits in LESION_DIGITS.items() if row.get(name) is not None}
+    return {**row, **rounded}
 
 
 def _array(column: Column, rows: list[Mapping[str, Any]]) -> Any:

@@ -321,8 +321,8 @@ class ReviewSession:
         rows = []
         for review in self.workList:
             scores = {
-                "automatic_agatston": (review.automatic or {}).get("agatston"),
-                "reviewed_agatston": (review.reviewed or {}).get("agatston"),
+                "automatic_agatston": _shown(review.automatic),
+                "reviewed_agatston": _shown(review.reviewed),
             }
             rows.append({**review.as_dict(), **scores, "case": review.name, "message": review.problem})
         fill_table(tableNode, LIST_COLUMNS, rows)
@@ -392,3 +392,9 @@ class ReviewSession:
     def _tell(self, event: str) -> None:
         for listener in tuple(self._listeners):
             listener(event)
+
+
+def _shown(summary: dict[str, Any] | None) -> float | None:
+    """Return a total score as a list shows it; the exact one is in the exported CSV."""
+    agatston = (summary or {}).get("agatston")
+    return None if agatston is None else round(agatston, 1)

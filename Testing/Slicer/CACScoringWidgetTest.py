@@ -1,5 +1,6 @@
 """What only a real 3D Slicer can show: the module's widget, its parameter node, the layout, settings, sample data."""
 
+import tempfile
 import unittest
 
 import slicer
@@ -83,6 +84,39 @@ class CACScoringWidgetTest(unittest.TestCase):
         panel, parent = CACScoring.settingsPanel
         assert panel.deviceSelector.count >= 2
         assert parent is not None
+
+    def test_a_scene_that_is_saved_and_loaded_again_shows_its_scores(self):
+        self.choose()
+        self.widget.ui.presetSelector.currentText = "canon"
+        self.widget.session.accept("R. Eader")
+        with tempfile.TemporaryDirectory() as folder:
+            file = f"{folder}/scene.mrb"
+            assert slicer.util.saveScene(file)
+            slicer.mrmlScene.Clear()
+            slicer.app.processEvents()
+            assert self.widget.session.scores is None
+            slicer.util.loadScene(file)
+            slicer.app.processEvents()
+        session = self.widget.session
+        assert abs(session.scores.total.agatston - 3.0) < 1e-9
+        assert session.scores.preset.name == "canon"
+        from CACScoringLib.mrml.edits import editRecord
+
+        assert editRecord(session.segmentationNode).acceptances[-1].reader == "R. Eader"
+        tables = slicer.util.getNodesByClass("vtkMRMLTableNode")
+        assert len(tables) == len({table.GetName() for table in tables}) == 4
+
+    def test_segment_statistics_has_a_score_for_each_segment(self):
+        from SegmentStatistics import SegmentStatisticsLogic
+
+        volume, segmentation = self.choose()
+        logic = SegmentStatisticsLogic()
+        parameters = logic.getParameterNode()
+        parameters.SetParameter("Segmentation", segmentation.GetID())
+        parameters.SetParameter("ScalarVolume", volume.GetID())
+        logic.computeStatistics()
+        statistics = logic.getStatistics()
+        assert abs(statistics["LAD", "CACScoringSegmentStatisticsPlugin.agatston"] - 3.0) < 1e-9
 
     def test_the_network_runs_in_a_process_and_fills_the_segmentation(self):
         """Skipped where torch is not installed: with --testing nothing is installed."""

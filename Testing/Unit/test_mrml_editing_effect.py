@@ -142,7 +142,7 @@ def test_keys_choose_vessels_while_the_effect_is_active_and_then_effects_again(s
     session.send(PRESS, 5, 6)
     assert (session.read() == LM).sum() == 48
     keys["n"].emit("activated()")
-    assert session.effect.options.message.text == "1 of 2: LM, 36.0 mm3, max 250 HU"
+    assert session.effect.options.message.text == "1 of 1: LM, 36.0 mm3, max 250 HU"
     session.effect.deactivate()
     assert session.window.shortcuts == editors
     assert all(shortcut.enabled for shortcut in editors)
@@ -177,6 +177,9 @@ def test_options_are_kept_in_the_segment_editors_node(session):
 
 def test_the_buttons_step_through_lesions_and_move_the_views(session):
     options = session.effect.options
+    options.next.emit("clicked(bool)", False)
+    assert options.message.text == "There is nothing to step through."  # no lesion is marked yet
+    parameters(session, Stops="candidates")
     options.next.emit("clicked(bool)", False)
     options.next.emit("clicked(bool)", False)
     assert options.message.text == "2 of 2: no vessel, 4.5 mm3, max 350 HU"
@@ -235,8 +238,8 @@ def test_the_network_runs_in_a_job_that_fills_through_the_editor(session, monkey
             self.logic, self.running, self.fraction, self.text = logic, False, 0.0, ""
             self.finding, self.state = None, SimpleNamespace(value="done")
 
-        def start(self, volume, segmentation, **options):
-            started.append((volume, segmentation))
+        def start(self, volume, segmentation, method, **options):
+            started.append((volume, segmentation, method, options["model"], options["nonCoronary"].value))
             self.running, self.fraction, self.text = True, 0.25, "Heart"
 
         def poll(self):
@@ -250,13 +253,17 @@ def test_the_network_runs_in_a_job_that_fills_through_the_editor(session, monkey
 
     monkeypatch.setattr(CACScoringLib.mrml.job, "ScoringJob", Job)
     monkeypatch.setattr(
-        CACScoringLib.installing, "Installer", lambda: SimpleNamespace(ensure=lambda: asked.append(True))
+        CACScoringLib.installing, "Installer", lambda: SimpleNamespace(ensure=lambda wheels: asked.append(wheels))
     )
-    slicer.app.userSettings.return_value.value.return_value = None
+    slicer.app.userSettings.return_value.value.side_effect = {"CACScoring/wheelsFolder": "wheels"}.get
+    chosen = SimpleNamespace(method="multibranch-unet", model="mine", separateNonCoronary=True)
+    module = SimpleNamespace(CACScoringLogic=lambda: SimpleNamespace(getParameterNode=lambda: chosen))
+    monkeypatch.setitem(sys.modules, "CACScoring", module)
     monkeypatch.setattr(slicer.util, "tryWithErrorDisplay", lambda *args, **options: _Nothing(), raising=False)
     options = session.effect.options
     options.network.emit("clicked(bool)", False)
-    assert (len(asked), started) == (1, [(session.volume, session.segmentation)])
+    assert asked == [Path("wheels")]
+    assert started == [(session.volume, session.segmentation, "multibranch-unet", "mine", "separate")]
     assert (options.network.enabled, options.cancel.enabled, options.progress.value) == (False, True, 25)
     assert options.message.text == "Heart"
     session.effect.network.poll()

@@ -7,6 +7,7 @@ import pytest
 from mrml_editing_samples import LAD, LCX, LM, LONG, OTHER, RCA, a_session, an_axial_view, labelled, xy_of
 
 from CACScoringLib.mrml.editing.gestures import Gestures, Tool
+from CACScoringLib.mrml.editing.lesions import Stops
 from CACScoringLib.mrml.scene import new_scene
 
 
@@ -103,7 +104,7 @@ def test_two_clicks_split_and_a_key_in_between_chooses_the_second_vessel(hands):
     hands.gestures.setTool(Tool.SPLIT_CLICKS)
     hands.gestures.whole = True
     hands.gestures.key("1")
-    assert hands.gestures.press(hands.view, hands.xy(5, 4)) is None
+    assert hands.gestures.press(hands.view, hands.xy(5, 4)).message == "Now click the other part of the lesion."
     hands.gestures.key("3")
     assert hands.gestures.press(hands.view, hands.xy(5, 11)).changed == 48
     expected = labelled(LM=np.s_[3:6, 5:7, 4:8], LCX=np.s_[3:6, 5:7, 8:12])
@@ -128,6 +129,8 @@ def test_a_drag_that_leaves_for_another_view_stays_in_its_own(hands):
 def test_keys_step_through_lesions_and_move_the_views(hands):
     other = an_axial_view(hands, 0)
     hands.gestures.key("2")
+    assert hands.gestures.key("n", [hands.view]) is None  # no lesion is marked yet
+    hands.gestures.stops = Stops.CANDIDATES
     stop = hands.gestures.key("n", [hands.view, other])
     assert (stop.number, stop.count, stop.vessel, stop.zyx[0]) == (1, 2, "", 3)  # equally bright: the first voxel
     assert hands.view.GetSliceToRAS().GetElement(2, 3) == pytest.approx(hands.at(3, 0, 0)[2])

@@ -291,6 +291,28 @@ def test_a_scene_that_is_closed_ends_the_network_and_empties_the_session(working
     assert desk.session.scores is None
 
 
+def test_the_largest_coronary_lesion_is_jumped_to(working):
+    desk = Desk(working)
+    moved = []
+    view = SimpleNamespace(JumpSlice=lambda *ras: moved.append(ras))
+    assert desk.session.jumpToLargest([view])
+    lesions = desk.session.document()["lesions"]
+    largest = max(
+        (one for one in lesions if one["vessel"] in ("LM", "LAD", "LCX", "RCA")), key=lambda one: one["agatston"]
+    )
+    left, posterior, superior = largest["centroid_lps_mm"]
+    assert moved == [(-left, -posterior, superior)]
+    desk.session.setNodes(None, None)
+    assert not desk.session.jumpToLargest([view])
+
+
+def test_a_tube_voltage_that_a_scan_said_goes_with_it(working):
+    desk = Desk(working)
+    entered = SimpleNamespace(ageYears=0.0, sex="unknown")
+    assert desk.session.knownKvp() is not None
+    assert desk.session.valuesFor(None, entered) == {"kvp": 0.0}
+
+
 def test_a_node_that_is_deleted_is_noticed(working):
     desk = Desk(working)
     desk.scene.RemoveNode(desk.segmentation)
@@ -303,7 +325,10 @@ def test_the_network_for_a_review_runs_with_the_same_settings(working):
     desk = Desk(working, device="cpu")
     desk.session.setChoices(ScoringChoices(preset="canon", separateNonCoronary=True, kvp=100))
     settings = desk.session.reviewSettings()
-    assert (settings.preset, settings.non_coronary, settings.kvp) == ("canon", "separate", 100)
+    assert (settings.preset, settings.non_coronary) == ("canon", "separate")
+    assert settings.kvp is None  # the scan that is shown says its own, which is not that of other scans
+    desk.session.setNodes(None, None)
+    assert desk.session.reviewSettings().kvp == 100
     network = desk.session.backgroundNetwork()
     assert not network.running
     assert desk.session.jobOptions()["device"] == "cpu"

@@ -141,8 +141,16 @@ def desktop(working, monkeypatch):
             return entry.GetAsString() if returnAsString else entry
 
         @staticmethod
-        def createMeasurementInfo(**information):
-            return information
+        def createMeasurementInfo(
+            name,
+            title,
+            description,
+            units,
+            quantityDicomCode=None,
+            unitsDicomCode=None,
+            measurementMethodDicomCode=None,
+        ):
+            return dict(locals())
 
     plugins.SegmentStatisticsPluginBase = Base
     module = ModuleType("SegmentStatistics")
@@ -181,6 +189,7 @@ def test_the_plugin_gives_the_numbers_and_their_codes(working, desktop):
     information = plugin.getMeasurementInfo("volume_mm3")
     assert "DCM" in information["quantityDicomCode"]
     assert "122660" in information["quantityDicomCode"]
+    assert (information["name"], information["title"]) == ("volume_mm3", "Calcium volume")
     assert information["units"] == "mm3"
     assert "preset agatston-1990" in information["description"]
     assert plugin.getMeasurementInfo("nothing") is None

@@ -63,7 +63,7 @@ class Gestures:
         self.whole = False
         self.slabMm: float | None = 0.0
         self.secondLabel = int(Vessel.LAD)
-        self.stops = Stops.ALL
+        self.stops = Stops.GIVEN
         self._view: Any = None
         self._path: list[tuple[float, float]] = []
         self._take = False
@@ -163,7 +163,7 @@ class Gestures:
         label = self.editing.activeLabel
         if self._first is None:
             self._first = (ras, label)
-            return None
+            return result.nothing("Now click the other part of the lesion.")
         first_ras, first = self._first
         self._first = None
         second = label if label != first else self.secondLabel
