@@ -339,7 +339,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.connectParameters()
 
     def onSceneEndImport(self, caller, event):
-        """Read the parameter node anew: the scene that was loaded may have changed it, which its wrapper does not see."""
+        """Read the parameter node anew: a scene that is loaded changes it behind its wrapper's back."""
         self.disconnectParameters()
         if self.parent.isEntered:
             self.connectParameters()

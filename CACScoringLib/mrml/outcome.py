@@ -174,7 +174,7 @@ class OutcomeView:
         node.SetYAxisTitleVisibility(True)
         node.SetLegendVisibility(True)
         node.SetGridVisibility(False)
-        # Four bars side by side about 0, each as wide as VTK draws them; by itself the axis would leave two of them out.
+        # Four bars side by side about 0, as wide as VTK draws them; by itself the axis would leave some out.
         node.SetXAxisRangeAuto(False)
         node.SetXAxisRange(*BARS_RANGE)
 

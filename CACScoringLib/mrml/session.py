@@ -74,7 +74,7 @@ class ScoringChoices:
         return cls(**known)
 
     @property
-    def nonCoronary(self) -> NonCoronaryMode:  # noqa: N802
+    def nonCoronary(self) -> NonCoronaryMode:
         """Return how calcium outside the coronary arteries is kept."""
         return NonCoronaryMode.SEPARATE if self.separateNonCoronary else NonCoronaryMode.MERGED
 

@@ -8,8 +8,9 @@ import vtk
 
 class CACScoringEffectTest(unittest.TestCase):
     def setUp(self):
-        from CACScoring import CACScoringTest
         from CACScoringDesktop.layout import correct
+
+        from CACScoring import CACScoringTest
 
         slicer.mrmlScene.Clear()
         self.volume, self.segmentation = CACScoringTest().lesion()
