@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "score": "score the coronary calcium of one CT",
     "batch": "score many CTs into one table",
     "phantom": "make a synthetic patient with known calcium",
+    "realism": "measure how a scan looks, real or synthetic",
     "train": "train a method on synthetic patients",
     "evaluate": "measure a method on synthetic patients it was not trained on",
     "models": "list, show, import or remove models",

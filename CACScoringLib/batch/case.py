@@ -33,6 +33,10 @@ class ScoreSettings:
     ----------
     method : str
         Who finds the calcium, unless labels are given.
+    model : str or None
+        Id or folder of the model that the method runs with; its own when None.
+    heart : str
+        Who finds the heart: ``network`` or ``totalsegmentator``.
     preset : str
         Scoring preset.
     kvp : float or None
@@ -52,6 +56,8 @@ class ScoreSettings:
     """
 
     method: str = "multibranch-unet"
+    model: str | None = None
+    heart: str = "network"
     preset: str = "agatston-1990"
     kvp: float | None = None
     thickness_mode: str = "scale"
@@ -128,6 +134,8 @@ def score_case(
     result = _score(ct, labels, settings, tuple(findings))
     if prediction is not None and prediction.lesion_index is not None and prediction.lesion_probability is not None:
         result = result.with_confidence(prediction.lesion_index, prediction.lesion_probability)
+    if prediction is not None and prediction.uncertainty is not None:
+        result = result.with_uncertainty(prediction.uncertainty)
     clock.lap("score")
     document = _document(source, prediction, result, model, clock.seconds)
     return ScoredCase(ct, labels, prediction, result, document)
@@ -219,7 +227,7 @@ def _predict(ct: CTVolume, settings: ScoreSettings, progress: Progress) -> Predi
 
     if settings.kvp is not None:
         ct = replace(ct, acquisition=replace(ct.acquisition, kvp=settings.kvp))
-    prediction = predict(ct, method=settings.method, progress=progress)
+    prediction = predict(ct, method=settings.method, model=settings.model, heart=settings.heart, progress=progress)
     if prediction.labels is None:
         message = (
             f"The method '{settings.method}' does not mark calcium voxel by voxel: "

@@ -118,6 +118,8 @@ def icc_agreement(ratings: np.ndarray, confidence: float = 0.95) -> Estimate:
     value = (rows - error) / spread
     if value == 1:
         return Estimate(1.0, 1.0, 1.0, confidence, n)
+    if rows == error == 0:  # raters differ by a constant on subjects that do not: the interval is not defined
+        return Estimate(0.0, math.nan, math.nan, confidence, n)
     a = k * value / (n * (1 - value))
     b = 1 + k * value * (n - 1) / (n * (1 - value))
     v = (a * columns + b * error) ** 2 / ((a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1)))

@@ -57,7 +57,9 @@ def run(args: argparse.Namespace) -> int:
         cases = find_cases(args.input)
     except NoInputError as error:
         raise UsageError(str(error)) from error
-    plan = plan_batch(cases, args.output, settings_key(settings, _model_sha256(args.method, cases)), resume=args.resume)
+    plan = plan_batch(
+        cases, args.output, settings_key(settings, _model_sha256(args.method, args.model, cases)), resume=args.resume
+    )
     reporter = _Reporter(plan, args.quiet)
     try:
         with progress_bar(not args.quiet, keep=True) as progress:
@@ -112,14 +114,14 @@ def _print_summary(result: BatchResult, total: int) -> None:
     print_lines([f"{total} scans: {counts}{kept}", f"Table in {result.table}", RESEARCH_USE_ONLY])
 
 
-def _model_sha256(method: str, cases: list[Case]) -> str:
-    """Return the checksum of the method's model, or nothing where every scan comes with its labels."""
+def _model_sha256(method: str, model: str | None, cases: list[Case]) -> str:
+    """Return the checksum of the model that is run, or nothing where every scan comes with its labels."""
     if all(case.mask for case in cases):
         return ""
-    from CACScoringLib.methods import available
+    from CACScoringLib.methods.registry import model_of
     from CACScoringLib.models import open_bundle
 
-    return open_bundle(next(info.model for info in available() if info.name == method)).sha256
+    return open_bundle(model_of(method, model)).sha256
 
 
 def _check_dask(address: str) -> None:

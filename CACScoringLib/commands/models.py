@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from CACScoringLib.commands.console import print_lines, print_table
 from CACScoringLib.commands.exit_codes import DONE
+
+if TYPE_CHECKING:
+    from CACScoringLib.models import ModelBundle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     showing = actions.add_parser("show", help="show one model: checksum, training, card")
     showing.add_argument("model", metavar="MODEL", help="its id, or the folder of a model bundle")
     importing = actions.add_parser("import", help="copy a model bundle to your own models, once it is verified")
-    importing.add_argument("source", metavar="SOURCE", help="folder of a model bundle, or a zip file with one")
+    importing.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="folder of a model bundle, or a zip file with one; with --label-map TorchScript too",
+    )
+    importing.add_argument(
+        "--label-map",
+        metavar="FILE",
+        help="import somebody else's network: JSON that says what goes in and what its channels mean",
+    )
+    importing.add_argument("--name", metavar="ID", help="id of somebody else's network (default: the file's name)")
+    importing.add_argument(
+        "--trust-torchscript",
+        action="store_true",
+        help="accept TorchScript, a program that runs with your rights whenever the model is used",
+    )
     importing.add_argument("--replace", action="store_true", help="take the place of an imported model of that id")
     removing = actions.add_parser("remove", help="delete a model that was imported")
     removing.add_argument("model", metavar="MODEL", help="its id")
@@ -35,11 +54,24 @@ def run(args: argparse.Namespace) -> int:
     elif args.action == "show":
         _show_model(args.model, args.format)
     elif args.action == "import":
-        bundle = import_model(args.source, replace=args.replace)
+        bundle = import_model(args.source, replace=args.replace) if args.label_map is None else _import_foreign(args)
         print_lines([f"Imported {bundle.id} (method {bundle.method}, sha256 {bundle.sha256[:12]})", str(bundle.folder)])
     else:
         print_lines([f"Removed {remove_model(args.model)}"])
     return DONE
+
+
+def _import_foreign(args: argparse.Namespace) -> ModelBundle:
+    """Import somebody else's network."""
+    from CACScoringLib.models.foreign import import_foreign
+
+    return import_foreign(
+        args.source,
+        args.label_map,
+        name=args.name,
+        trust_torchscript=args.trust_torchscript,
+        replace=args.replace,
+    )
 
 
 def _list_models(style: str) -> None:

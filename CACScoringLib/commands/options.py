@@ -36,6 +36,15 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"who finds the calcium: {', '.join(_methods())} (default: %(default)s)",
     )
     scoring.add_argument(
+        "--model", metavar="MODEL", help="model to run the method with: id or folder (default: the method's own)"
+    )
+    scoring.add_argument(
+        "--heart",
+        choices=("network", "totalsegmentator"),
+        default=defaults.heart,
+        help="who finds the heart; TotalSegmentator must be installed (default: %(default)s)",
+    )
+    scoring.add_argument(
         "--preset",
         default=defaults.preset,
         metavar="NAME",
@@ -75,6 +84,8 @@ def settings_from(args: argparse.Namespace) -> ScoreSettings:
     _check_name("preset", args.preset, _presets())
     return ScoreSettings(
         method=args.method,
+        model=args.model,
+        heart=args.heart,
         preset=args.preset,
         kvp=args.kvp,
         thickness_mode=args.thickness_mode,

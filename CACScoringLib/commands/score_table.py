@@ -13,6 +13,7 @@ from CACScoringLib.report.words import (
     RESEARCH_USE_ONLY,
     RISK_SHOWN,
     acquisition_line,
+    certainty_line,
     headline,
     number,
     patient_lines,
@@ -82,6 +83,9 @@ def _print_risk(document: Mapping[str, Any], stream: TextIO) -> None:
     print_lines(["", "Risk category"], stream)
     for scheme, category in shown:
         _line(stream, f"  {scheme.ljust(width)}  {category}", "")
+    certainty = certainty_line(document)
+    if certainty:
+        _line(stream, f"  {certainty}", "dim")
 
 
 def _print_findings(findings: list[Mapping[str, str]], stream: TextIO) -> None:

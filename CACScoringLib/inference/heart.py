@@ -26,6 +26,34 @@ LEAST_SLICE_VOXELS = 12
 SMALLEST_HEART_ML = 120.0
 """Below this a heart was not found, or only a corner of it lies in the scan."""
 
+HeartFinder = Callable[[CTVolume, np.ndarray, Grid, Callable[[], np.ndarray]], np.ndarray]
+"""CT, its coarse HU, the coarse grid and a call that runs the coarse branch -> structure probabilities on the
+coarse grid, float32 (8, z, y, x)."""
+HEARTS = ("network", "totalsegmentator")
+"""Who may find the heart; the first is the default."""
+
+
+def network_heart(ct: CTVolume, hu: np.ndarray, coarse: Grid, network: Callable[[], np.ndarray]) -> np.ndarray:
+    """Leave the heart to the network's own coarse branch."""
+    return network()
+
+
+def heart_finder(name: str, device: str = "cpu") -> HeartFinder:
+    """Return who finds the heart, by name (``HEARTS``).
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name == "network":
+        return network_heart
+    if name == "totalsegmentator":
+        from CACScoringLib.inference.totalsegmentator import TotalSegmentatorHeart
+
+        return TotalSegmentatorHeart(device=device)
+    raise ValueError(f"the heart is found by one of {', '.join(HEARTS)}, not by {name!r}")
+
 
 def coarse_volume(ct: CTVolume) -> tuple[np.ndarray, Grid]:
     """Return the body on the coarse grid: HU float32 (z, y, x) and its grid."""

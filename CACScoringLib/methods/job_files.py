@@ -20,6 +20,8 @@ import numpy as np
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.findings import Finding, Severity
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.scoring.risk import SCHEMES
+from CACScoringLib.scoring.uncertainty import SCHEMES_GIVEN, ScoreUncertainty
 
 SCHEMA = "cacscoring-job/1"
 JOB, VOXELS, CANCEL = "job.json", "ct.npy", "cancel"
@@ -128,6 +130,7 @@ def write_prediction(folder: Path, prediction: Prediction) -> None:
             "structures_spacing_mm": prediction.structures_spacing_mm,
             "structures_offset_mm": prediction.structures_offset_mm,
             "category_probability": {key: float(value) for key, value in prediction.category_probability.items()},
+            "uncertainty": None if prediction.uncertainty is None else asdict(prediction.uncertainty),
             "findings": [finding.as_dict() for finding in prediction.findings],
             "timings_s": {key: float(value) for key, value in prediction.timings_s.items()},
         },
@@ -165,13 +168,14 @@ def read_prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction:
             structures_spacing_mm=_triple(document["structures_spacing_mm"]),
             structures_offset_mm=_triple(document["structures_offset_mm"]),
             category_probability=dict(document["category_probability"]),
+            uncertainty=_uncertainty(document.get("uncertainty")),
             findings=tuple(
                 Finding(Severity(entry["severity"]), str(entry["code"]), str(entry["message"]))
                 for entry in document["findings"]
             ),
             timings_s=dict(document["timings_s"]),
         )
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise JobFileError(f"The network's result cannot be read ({error}).") from error
 
 
@@ -184,6 +188,20 @@ def _dense(arrays: Any, name: str, shape: tuple[int, int, int]) -> np.ndarray:
     array = np.zeros(shape, np.uint8 if name == "labels" else np.int32)
     array.ravel()[place] = value
     return array
+
+
+def _uncertainty(stored: Any) -> ScoreUncertainty | None:
+    if stored is None:
+        return None
+    categories = {
+        str(scheme): {str(group): float(share) for group, share in groups.items()}
+        for scheme, groups in stored["categories"].items()
+    }
+    interval = _triple(stored["agatston_interval"])
+    if interval is None or any(set(categories.get(name, ())) != set(SCHEMES[name].groups) for name in SCHEMES_GIVEN):
+        raise ValueError("the uncertainty is not that of a score")
+    below = stored["review_below"]
+    return ScoreUncertainty(categories, interval, None if below is None else float(below))
 
 
 def _triple(values: Any) -> tuple[float, float, float] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,14 +19,17 @@ import numpy as np
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.findings import Finding, warning
 from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates, find_candidates
+from CACScoringLib.inference.confidence import UncertaintySettings
 from CACScoringLib.inference.fine import at_candidates, fine_channels, fine_grid_over
 from CACScoringLib.inference.grids import AIR_HU, Grid, ct_grid
 from CACScoringLib.inference.heart import (
     SMALLEST_HEART_ML,
+    HeartFinder,
     coarse_volume,
     heart_region,
     heart_volume_ml,
     largest_heart,
+    network_heart,
     search_windows,
     segment_structures,
 )
@@ -34,10 +37,13 @@ from CACScoringLib.inference.inputs import scale_hu
 from CACScoringLib.inference.lesions import DecisionSettings, LesionDecision, decide
 from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.methods.uncertainty import scan_uncertainty
 from CACScoringLib.models import ModelBundle, load_weights, open_bundle
 
 NAME = "multibranch-unet"
 BRANCHES = {"calcium": 5, "non_coronary": 5}
+NO_WHOLE_HEART = ("heart-not-found", "heart-incomplete")
+"""Findings with which nothing is said about how sure the category is: calcium may lie outside the scan."""
 Progress = Callable[[float, str], None]
 
 
@@ -84,6 +90,7 @@ def predict_multibranch(
     device: str = "cpu",
     threshold_hu: float = CANDIDATE_HU,
     network: object | None = None,
+    heart: HeartFinder = network_heart,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Prediction:
@@ -99,6 +106,8 @@ def predict_multibranch(
         Lowest HU of a candidate.
     network : object, optional
         Used in place of the bundle's network; has ``structures`` and ``at_voxels`` of ``MultiBranchUNet``.
+    heart : callable
+        Who finds the heart; the network's coarse branch unless something else is given.
     progress : callable, optional
         Called with a fraction in 0..1 and what is being done.
     cancelled : callable, optional
@@ -109,10 +118,20 @@ def predict_multibranch(
     Prediction
     """
     steps = _Pass(progress, cancelled)
-    evidence = look(ct, bundle=bundle, device=device, threshold_hu=threshold_hu, network=network, steps=steps)
+    evidence = look(
+        ct, bundle=bundle, device=device, threshold_hu=threshold_hu, network=network, heart=heart, steps=steps
+    )
     clock = time.perf_counter()
     settings = DecisionSettings.from_bundle(bundle.settings)
     decision = decide(evidence.candidates, evidence.calcium, evidence.non_coronary, ct.voxel_volume_mm3, settings)
+    problems = (*heart_findings(evidence.structures, evidence.coarse), *source_findings(heart))
+    uncertainty = None
+    calibrated = UncertaintySettings.from_bundle(bundle.settings)
+    if calibrated is not None:
+        uncertainty, sure = scan_uncertainty(ct, evidence.candidates, evidence.calcium, decision, calibrated)
+        decision = replace(decision, probability=sure)
+    if any(finding.code in NO_WHOLE_HEART for finding in problems):
+        uncertainty = None
     labels, lesion_index, sure = paint(ct.shape, evidence.candidates, decision)
     timings = evidence.timings_s | {"calcium": evidence.timings_s["calcium"] + time.perf_counter() - clock}
     steps.start(1.0, 1.0, 1, "Done")
@@ -126,7 +145,8 @@ def predict_multibranch(
         structures_offset_mm=evidence.coarse.offset_mm,
         lesion_index=lesion_index,
         lesion_probability=sure,
-        findings=heart_findings(evidence.structures, evidence.coarse),
+        uncertainty=uncertainty,
+        findings=problems,
         timings_s=timings,
     )
 
@@ -160,6 +180,7 @@ def look(
     device: str = "cpu",
     threshold_hu: float = CANDIDATE_HU,
     network: object | None = None,
+    heart: HeartFinder = network_heart,
     steps: _Pass | None = None,
 ) -> Evidence:
     """Run the network: the heart on the coarse grid, then the calcium branches at every candidate.
@@ -172,7 +193,12 @@ def look(
     hu, coarse = coarse_volume(ct)
     steps.start(0.0, 0.4, search_windows(hu.shape), "Finding the heart")
     context = int(bundle.settings["network"]["in_channels"]) - 4
-    probability = segment_structures(hu, run.structures, context_channels=context, device=device, tick=steps.tick)
+    probability = heart(
+        ct,
+        hu,
+        coarse,
+        lambda: segment_structures(hu, run.structures, context_channels=context, device=device, tick=steps.tick),
+    )
     structures = largest_heart(probability)
     timings["heart"] = time.perf_counter() - clock
     clock = time.perf_counter()
@@ -186,6 +212,22 @@ def look(
         rows = _calcium_rows(ct, grid, candidates, probability, coarse, region, run, device, steps)
     timings["calcium"] = time.perf_counter() - clock
     return Evidence(structures, coarse, candidates, *rows, timings)
+
+
+def find_structures(
+    ct: CTVolume, *, bundle: ModelBundle, device: str = "cpu", network: object | None = None
+) -> tuple[np.ndarray, Grid]:
+    """Run the coarse branch alone.
+
+    Returns
+    -------
+    probability : ndarray of float32, shape (8, z, y, x)
+    coarse : Grid
+    """
+    run = network or _network(bundle.folder, bundle.sha256, device)
+    hu, coarse = coarse_volume(ct)
+    context = int(bundle.settings["network"]["in_channels"]) - 4
+    return segment_structures(hu, run.structures, context_channels=context, device=device), coarse
 
 
 def _calcium_rows(
@@ -221,6 +263,12 @@ def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:
         advice = "the scan may cover a part of the heart only, so calcium may be missed."
         return (warning("heart-incomplete", f"Only {volume:.0f} ml of heart was found: {advice}"),)
     return ()
+
+
+def source_findings(heart: HeartFinder) -> tuple[Finding, ...]:
+    """Say who found the heart, where it was not the network."""
+    finding = getattr(heart, "finding", None)
+    return () if finding is None else (finding,)
 
 
 def paint(

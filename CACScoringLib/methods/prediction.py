@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from CACScoringLib.findings import Finding
+from CACScoringLib.scoring.uncertainty import ScoreUncertainty
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +29,12 @@ class Prediction:
         (z, y, x) in mm: voxel size of that grid, and the position of its first voxel's centre relative
         to the centre of the CT's first voxel.
     lesion_probability : ndarray of float32, shape (lesions,)
-        For each lesion in ``labels`` (order of ``lesion_index`` values 1..n): probability of its label.
+        For each lesion in ``labels`` (order of ``lesion_index`` values 1..n): probability of its label; calibrated
+        where ``uncertainty`` is known.
     slice_scores : ndarray of float32, shape (z,), or None
     category_probability : dict of str to float
+    uncertainty : ScoreUncertainty or None
+        How sure the score and its risk category are, where the model was calibrated for that.
     findings : tuple of Finding
     timings_s : dict of str to float
     """
@@ -46,5 +50,6 @@ class Prediction:
     lesion_probability: np.ndarray | None = None
     slice_scores: np.ndarray | None = None
     category_probability: dict[str, float] = field(default_factory=dict)
+    uncertainty: ScoreUncertainty | None = None
     findings: tuple[Finding, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)

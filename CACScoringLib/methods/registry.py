@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.methods.prediction import Prediction
-from CACScoringLib.models import ModelError, open_bundle
+from CACScoringLib.models import ModelError, imported_models, open_bundle
+from CACScoringLib.models.bundle import METADATA
+
+if TYPE_CHECKING:
+    from CACScoringLib.inference.heart import HeartFinder
 
 DEFAULT_METHOD = "multibranch-unet"
 
@@ -28,7 +34,9 @@ class MethodInfo:
     entry : str
         ``module:function`` that runs it.
     model : str
-        Id of the model that ships for it.
+        Id of the model that ships for it; empty where models come from elsewhere only.
+    finds_heart : bool
+        Whether it looks for the heart first, so that somebody else may do that for it.
     """
 
     name: str
@@ -36,6 +44,7 @@ class MethodInfo:
     source: str
     entry: str
     model: str
+    finds_heart: bool = False
 
 
 METHODS: dict[str, MethodInfo] = {
@@ -45,13 +54,57 @@ METHODS: dict[str, MethodInfo] = {
         "Sartoretti 2023, doi 10.1007/s12350-022-02940-7",
         "CACScoringLib.methods.multibranch_unet:predict_multibranch",
         "multibranch-unet",
+        finds_heart=True,
     ),
 }
 
+IMPORTED = MethodInfo(
+    "imported",
+    "A network from elsewhere, run as declared when it was imported",
+    "its own documentation",
+    "CACScoringLib.methods.imported:predict_imported",
+    "",
+)
+"""Runs models that ``cacscoring models import --label-map`` made; it has none of its own."""
+
 
 def available() -> tuple[MethodInfo, ...]:
-    """Return the methods that can be chosen."""
-    return tuple(METHODS.values())
+    """Return the methods that can be chosen; ``imported`` only where there is a model for it."""
+    return (*METHODS.values(), *((IMPORTED,) if _models_of(IMPORTED.name) else ()))
+
+
+def model_of(method: str, model: str | Path | None = None) -> str | Path:
+    """Return the model that a method runs with: the one that is asked for, else its own.
+
+    Raises
+    ------
+    ModelError
+        If there is no such method, or none or several models for it.
+    """
+    if method not in METHODS and method != IMPORTED.name:
+        raise ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
+    if model or method in METHODS:
+        return model or METHODS[method].model
+    known = _models_of(method)
+    if len(known) == 1:
+        return known[0]
+    if not known:
+        raise ModelError("No network was imported: 'cacscoring models import FILE --label-map FILE' does that.")
+    raise ModelError(f"Several networks were imported: choose one of {', '.join(known)}.")
+
+
+def _models_of(method: str) -> list[str]:
+    """Return the ids of the imported models of a method; their weights are not looked at."""
+    out = []
+    for folder in imported_models():
+        try:
+            metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+            found = metadata["cacscoring"]["method"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if found == method:
+            out.append(folder.name)
+    return out
 
 
 def predict(
@@ -61,6 +114,7 @@ def predict(
     model: str | Path | None = None,
     device: str = "cpu",
     threshold_hu: float | None = None,
+    heart: str = "network",
     progress: Callable[[float, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Prediction:
@@ -77,6 +131,8 @@ def predict(
         As torch names it.
     threshold_hu : float, optional
         Lowest HU that can score; by default the threshold for the scan's tube voltage, at most 130 HU.
+    heart : str
+        Who finds the heart: ``network`` (the method itself) or ``totalsegmentator``, where that is installed.
     progress : callable, optional
         Called with a fraction in 0..1 and a text.
     cancelled : callable, optional
@@ -91,16 +147,29 @@ def predict(
     ModelError
         If the method or its model is not there, damaged, or of another method.
     """
-    if method not in METHODS:
-        raise ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
-    info = METHODS[method]
-    bundle = open_bundle(model or info.model)
+    bundle = open_bundle(model_of(method, model))
+    info = METHODS.get(method, IMPORTED)
     if bundle.method != method:
         raise ModelError(f"Model '{bundle.id}' belongs to method '{bundle.method}', not to '{method}'.")
     module, function = info.entry.split(":")
     run = getattr(import_module(module), function)
     threshold = candidate_threshold(ct) if threshold_hu is None else threshold_hu
-    return run(ct, bundle=bundle, device=device, threshold_hu=threshold, progress=progress, cancelled=cancelled)
+    extra = {} if heart == "network" else {"heart": _other_heart(info, heart, device)}
+    return run(
+        ct, bundle=bundle, device=device, threshold_hu=threshold, progress=progress, cancelled=cancelled, **extra
+    )
+
+
+def _other_heart(info: MethodInfo, name: str, device: str) -> HeartFinder:
+    """Return who finds the heart in place of the method."""
+    from CACScoringLib.inference.heart import HEARTS, heart_finder
+
+    if not info.finds_heart:
+        raise ModelError(f"Method '{info.name}' does not look for the heart: leave --heart out.")
+    try:
+        return heart_finder(name, device)
+    except ValueError as error:
+        raise ModelError(f"There is no '{name}' to find the heart: choose one of {', '.join(HEARTS)}.") from error
 
 
 def candidate_threshold(ct: CTVolume) -> float:

@@ -61,7 +61,7 @@ def import_model(source: str | Path, folder: Path | None = None, *, replace: boo
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".import-", dir=target) as temporary:
-            copy = _copied(path, Path(temporary))
+            copy = copied(path, Path(temporary))
             name = _checked_id(copy.name, target, replace)
             _check_method(open_bundle(copy))
             final = target / name
@@ -95,8 +95,8 @@ def remove_model(model: str, folder: Path | None = None) -> Path:
     return mine[model]
 
 
-def _copied(source: Path, temporary: Path) -> Path:
-    """Return a copy of the bundle in a temporary folder, whatever it comes in."""
+def copied(source: Path, temporary: Path, what: str = "the folder of a model bundle nor a zip file with one") -> Path:
+    """Return a copy of the bundle in a temporary folder, whatever it comes in; ``what`` completes a refusal."""
     if source.is_dir():
         bundle = _bundle_in(source)
         files = [path for path in bundle.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -110,7 +110,7 @@ def _copied(source: Path, temporary: Path) -> Path:
         unpacked = temporary / source.stem
         _unpack(source, unpacked)
         return _bundle_in(unpacked)
-    raise ModelError(f"'{source}' is neither the folder of a model bundle nor a zip file with one.")
+    raise ModelError(f"'{source}' is neither {what}.")
 
 
 def _bundle_in(folder: Path) -> Path:

@@ -60,6 +60,7 @@ class _Target:
     segmentation_state: tuple[Any, ...]
     shape: tuple[int, int, int]
     findings: tuple[Finding, ...]
+    kvp: float | None
     non_coronary: str | NonCoronaryMode
 
 
@@ -164,6 +165,7 @@ class ScoringJob:
             _segmentation_state(segmentationNode, volumeNode),
             ct.shape,
             findings,
+            kvp,
             nonCoronary,
         )
         job = PredictJob(method, model, device or "auto", threads, models_folder=modelsFolder or None)
@@ -275,7 +277,14 @@ class ScoringJob:
         try:
             prediction = read_prediction(self._folder, target.shape)
             segmentation, note = self._segmentation_to_fill()
-            self.logic.fill(target.volume, segmentation, prediction, target.findings, nonCoronary=target.non_coronary)
+            self.logic.fill(
+                target.volume,
+                segmentation,
+                prediction,
+                target.findings,
+                kvp=target.kvp,
+                nonCoronary=target.non_coronary,
+            )
         except JobFileError as error:
             self._end(JobState.FAILED, refuse("result-unreadable", f"{error} Nothing was changed: score again."))
         except InputRefusedError as error:

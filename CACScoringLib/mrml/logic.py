@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.findings import Finding, InputRefusedError, refuse, warning
 from CACScoringLib.mrml.attributes import read_findings, read_json, write_findings, write_json
+from CACScoringLib.mrml.certainty import add_certainty, write_certainty
 from CACScoringLib.mrml.orientation import labels_on_grid_of, orient_labels, oriented_ct
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation, update_segmentation
 from CACScoringLib.mrml.study import put_under_study
@@ -103,7 +104,7 @@ class ScoringLogic:
         """
         turned, findings = self.prepare(volumeNode, kvp=kvp, allowContrast=allowContrast)
         prediction = self._predict(turned, method, options)
-        self.fill(volumeNode, segmentationNode, prediction, findings, nonCoronary=nonCoronary)
+        self.fill(volumeNode, segmentationNode, prediction, findings, kvp=kvp, nonCoronary=nonCoronary)
         return prediction
 
     def prepare(
@@ -126,9 +127,12 @@ class ScoringLogic:
         prediction: Prediction,
         findings: tuple[Finding, ...] = (),
         *,
+        kvp: float | None = None,
         nonCoronary: str | NonCoronaryMode = NonCoronaryMode.MERGED,
     ) -> None:
         """Put a prediction for ``prepare``'s scan into the segmentation: the second half of ``segment``.
+
+        How sure the network is, is kept with it; ``document`` shows it for what was not edited since.
 
         Raises
         ------
@@ -143,7 +147,21 @@ class ScoringLogic:
         model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
         write_json(segmentationNode, MODEL_ATTRIBUTE, model)
         write_findings(segmentationNode, (*findings, *prediction.findings))
+        write_certainty(segmentationNode, self._judged(volumeNode, segmentationNode, prediction, kvp))
         put_under_study(volumeNode.GetScene(), volumeNode, (segmentationNode,))
+
+    def _judged(
+        self, volumeNode: Any, segmentationNode: Any, prediction: Prediction, kvp: float | None
+    ) -> CalciumScore | None:
+        """Return the scores of a segmentation that was just filled, with how sure they are; None if nobody says."""
+        if prediction.lesion_index is None or prediction.lesion_probability is None:
+            return None
+        try:
+            scores = self.computeScores(volumeNode, segmentationNode, kvp=kvp)
+        except InputRefusedError:
+            return None  # scoring says it again, to the person
+        scores = scores.with_confidence(prediction.lesion_index, prediction.lesion_probability)
+        return scores if prediction.uncertainty is None else scores.with_uncertainty(prediction.uncertainty)
 
     def computeScores(
         self,
@@ -183,11 +201,11 @@ class ScoringLogic:
         return self._score(oriented_ct(ct), labels, preset=preset, kvp=kvp, **options)
 
     def document(self, volumeNode: Any, segmentationNode: Any, scores: CalciumScore) -> dict[str, Any]:
-        """Return the scores as ``scores.json`` has them, with the model and all findings."""
+        """Return the scores as ``scores.json`` has them, with the model, all findings, and how sure the network is."""
         model = read_json(segmentationNode, MODEL_ATTRIBUTE, dict)
         findings = (*read_findings(volumeNode), *read_findings(segmentationNode))
         known = model or {"id": None, "mask": segmentationNode.GetName()}
-        return scores_document(scores.as_dict(), model=known, findings=findings)
+        return add_certainty(segmentationNode, scores_document(scores.as_dict(), model=known, findings=findings))
 
     def updateTable(self, tableNode: Any, scores: Any) -> None:
         """Fill a table with a row a vessel and a total."""

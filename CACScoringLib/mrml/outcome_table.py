@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from CACScoringLib.mrml.tables import KIND_ATTRIBUTE, SCORE_COLUMNS, Column, fill_table, scores_dict, vessel_rows
-from CACScoringLib.report.words import RESEARCH_USE_ONLY, acquisition_line, labels_from, number, preset_line
+from CACScoringLib.report.words import (
+    RESEARCH_USE_ONLY,
+    acquisition_line,
+    certainty_line,
+    labels_from,
+    number,
+    preset_line,
+)
 from CACScoringLib.vocabulary import CORONARY_LABELS
 
 OUTCOME_COLUMNS = (
@@ -93,6 +100,9 @@ def _outcome_words(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows below the scores: titles and words."""
     risk = document.get("risk") or {}
     rows = [(title, str(risk[scheme])) for scheme, title in OUTCOME_SCHEMES.items() if scheme in risk]
+    certainty = certainty_line(document)
+    if certainty:
+        rows.append(("Certainty", certainty))
     patient = document.get("patient") or {}
     who = f"{patient['age_years']:g} years, {patient['sex']}" if patient else ""
     for table, place in (patient.get("percentiles") or {}).items():

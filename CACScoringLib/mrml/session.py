@@ -380,9 +380,10 @@ class ScoringSession:
         document = self.document()
         if document is None:
             return ""
-        from CACScoringLib.report.words import RESEARCH_USE_ONLY, headline, preset_line, risk_line
+        from CACScoringLib.report.words import RESEARCH_USE_ONLY, certainty_line, headline, preset_line, risk_line
 
-        lines = [headline(document), risk_line(document), preset_line(document), RESEARCH_USE_ONLY]
+        said = (headline, risk_line, certainty_line, preset_line)
+        lines = [*(words(document) for words in said), RESEARCH_USE_ONLY]
         return "\n".join(line for line in lines if line)
 
     def findingsText(self) -> str:

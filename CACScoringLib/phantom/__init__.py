@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from CACScoringLib.phantom.insertion import synthesize_into
 from CACScoringLib.phantom.patient import LesionTruth, PatientTruth, PhantomOptions, SyntheticPatient, VesselTruth
 from CACScoringLib.phantom.protocols import PROTOCOLS
 from CACScoringLib.phantom.synthesis import synthesize
@@ -15,5 +16,6 @@ __all__ = [
     "SyntheticPatient",
     "VesselTruth",
     "synthesize",
+    "synthesize_into",
     "write_patient",
 ]

@@ -10,7 +10,7 @@ from CACScoringLib.phantom.coronaries import WALL_MM, Branch, arc_length
 from CACScoringLib.phantom.draws import chance, lognormal, stream, uniform
 from CACScoringLib.phantom.particles import Cloud
 from CACScoringLib.phantom.patient import PhantomOptions
-from CACScoringLib.vocabulary import Vessel
+from CACScoringLib.vocabulary import NonCoronary, Vessel
 
 CATEGORY_EDGES = (1.0, 10.0, 100.0, 400.0, 2500.0)
 CATEGORY_WEIGHTS = (0.13, 0.32, 0.29, 0.26)
@@ -19,6 +19,8 @@ ENRICHED_SHARES = {"LM": 0.16, "LAD": 0.36, "LCX": 0.22, "RCA": 0.26}
 AGATSTON_PER_MG = 5.0
 """First guess for a mg of hydroxyapatite; the sizes are then scaled until the image has the wanted score."""
 MOST_LESIONS = 45
+OSTIAL_COLLAR_MM = 4.0
+"""How far a lesion that begins before the ostium spreads on the aorta's wall."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +67,28 @@ def paths_of(branches: list[Branch]) -> dict[str, list[tuple[tuple[Branch, ...],
         return before, before + float(arc_length(branch.points)[-1])
 
     out = {
-        "LM": [((by["LM"], by["LAD"]), 0.5, lm)],
+        "LM": [((by["LM"], by["LAD"]), 0.5, lm), ((by["LM"], by["LCX"]), 0.5, lm)],
         "LAD": [((by["LM"], by["LAD"]), *ends(by["LAD"], lm))],
         "LCX": [((by["LM"], by["LCX"]), *ends(by["LCX"], lm))],
         "RCA": [((by["RCA"],), *ends(by["RCA"], 0.0))],
     }
     for branch in branches:
         if branch.name not in ("LM", "LAD", "LCX", "RCA"):
-            out[Vessel(branch.vessel).name].append(((branch,), 0.0, float(arc_length(branch.points)[-1])))
+            before = feeding(branch, by)
+            start = sum(float(arc_length(part.points)[-1]) for part in before)
+            out[Vessel(branch.vessel).name].append(((*before, branch), *ends(branch, start)))
     return out
+
+
+def feeding(branch: Branch, by: dict[str, Branch]) -> tuple[Branch, ...]:
+    """Return the branches from the ostium to where a side branch leaves; the last one is cut there."""
+    parent = by[Vessel(branch.vessel).name]
+    gap = parent.points - branch.points[0]
+    leaves = int(np.argmin((gap * gap).sum(axis=1)))
+    trunk = () if parent.vessel == Vessel.RCA else (by["LM"],)
+    if leaves == 0:
+        return trunk
+    return *trunk, replace(parent, points=parent.points[: leaves + 1], radius=parent.radius[: leaves + 1])
 
 
 def draw_lesions(seed: int, branches: list[Branch], target: float, options: PhantomOptions) -> list[Lesion]:
@@ -131,7 +146,10 @@ def place(rng: np.random.Generator, name: str, main: bool, first: float, last: f
 
 
 def particles_of(lesion: Lesion, seed: int, slope: float, scale: float = 1.0) -> list[Cloud]:
-    """Return the clouds of one lesion, one for each vessel that it touches."""
+    """Return the clouds of one lesion, one for each vessel that it touches: it is split where vessels divide.
+
+    What would lie before the ostium spreads on the wall of the aorta instead, round the ostium, and is the aorta's.
+    """
     rng = stream(seed, "particles", str(lesion.index))
     volume = lesion.volume * scale
     line = np.vstack([lesion.path[0].points, *(branch.points[1:] for branch in lesion.path[1:])])
@@ -149,6 +167,8 @@ def particles_of(lesion: Lesion, seed: int, slope: float, scale: float = 1.0) ->
     s = lesion.at + length * 0.5 * (rng.random(count) + rng.random(count) - 1.0) * 1.35
     angle = lesion.turn + arc * (rng.random(count) - 0.5) + 0.25 * (s - lesion.at) / max(length, 1.0)
     distance = reach + thick * (rng.random(count) - 0.35)
+    aortic = s < 0.0
+    distance = np.where(aortic, reach + np.minimum(-s, OSTIAL_COLLAR_MM), distance)
     s = np.clip(s, 0.0, along[-1])
     center = np.stack([np.interp(s, along, line[:, i]) for i in range(3)], axis=1)
     ahead = np.stack([np.interp(np.clip(s + 1.0, 0, along[-1]), along, line[:, i]) for i in range(3)], axis=1)
@@ -163,13 +183,22 @@ def particles_of(lesion: Lesion, seed: int, slope: float, scale: float = 1.0) ->
     weights = 0.5 + rng.random(count)
     volumes = volume * weights / weights.sum()
     vessel = owner[np.searchsorted(along, s).clip(0, len(owner) - 1)]
+    vessel = np.where(aortic, int(NonCoronary.AORTA), vessel)
     contrast = np.full(count, lesion.density * slope)
     return [
-        Cloud(
-            int(v), points[vessel == v], volumes[vessel == v], contrast[vessel == v], Vessel(int(v)).name, lesion.index
-        )
+        Cloud(int(v), points[vessel == v], volumes[vessel == v], contrast[vessel == v], motion_of(int(v)), lesion.index)
         for v in np.unique(vessel)
     ]
+
+
+def motion_of(label: int) -> str:
+    """Return the motion that the calcium of a label takes part in."""
+    return "root" if label == NonCoronary.AORTA else Vessel(label).name
+
+
+def coronary_only(clouds: list[Cloud]) -> list[Cloud]:
+    """Return the clouds that count for a vessel."""
+    return [cloud for cloud in clouds if cloud.label in tuple(Vessel)]
 
 
 def rescaled(lesions: list[Lesion], factor: float) -> list[Lesion]:

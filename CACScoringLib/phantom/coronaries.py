@@ -9,10 +9,12 @@ import numpy as np
 from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.draws import chance, normal, stream, uniform
 from CACScoringLib.phantom.heart import Heart
+from CACScoringLib.phantom.parts import nearest
 from CACScoringLib.vocabulary import Vessel
 
 STEP_MM = 1.0
 WALL_MM = 0.8
+OSTIUM_SEARCH_MM = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +106,11 @@ def build_tree(anatomy: Anatomy, heart: Heart) -> tuple[list[Branch], dict[str, 
         return np.round(resample(curve, STEP_MM), 3)
 
     sinus = heart.points["sinus"]
-    root = float(16.5 * anatomy.unit)
 
     def ostium(azimuth: float, height: float) -> np.ndarray:
         angle = np.deg2rad(azimuth)
-        return sinus + np.array([np.cos(angle) * root, -np.sin(angle) * root, height])
+        heading = np.round([np.cos(angle), -np.sin(angle), 0.0], 6)
+        return ostium_on(heart, sinus + np.array([0.0, 0.0, height]), heading)
 
     branches: list[Branch] = []
 
@@ -169,6 +171,13 @@ def build_tree(anatomy: Anatomy, heart: Heart) -> tuple[list[Branch], dict[str, 
         "rca_length_mm": round(float(arc_length(rca)[-1]), 1),
     }
     return branches, drawn
+
+
+def ostium_on(heart: Heart, start: np.ndarray, heading: np.ndarray) -> np.ndarray:
+    """Return where a ray from inside the aortic root leaves it: there a coronary artery begins and the aorta ends."""
+    at = np.arange(0.0, OSTIUM_SEARCH_MM, 0.1)
+    outside = np.flatnonzero(nearest(heart.root, start + at[:, None] * heading) >= 0.0)
+    return start + float(at[outside[0]] if outside.size else at[-1]) * heading
 
 
 def add_side_branches(

@@ -7,13 +7,18 @@ import numpy as np
 from CACScoringLib.phantom import sdf
 from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.canvas import Canvas, Field
-from CACScoringLib.phantom.draws import normal, stream, uniform
+from CACScoringLib.phantom.draws import chance, normal, stream, uniform
 from CACScoringLib.phantom.heart import Heart
 from CACScoringLib.phantom.levels import front_of, heart_floor, spine_of
 from CACScoringLib.phantom.parts import Part, ball, pipe, rod, union_field
 from CACScoringLib.phantom.thorax import Thorax
 from CACScoringLib.phantom.tissue import Tissue
 from CACScoringLib.vocabulary import Structure
+
+STRAND = 0.22
+"""Half width, in SD of the texture, of the contour lines that are the fat's septa and small vessels."""
+STRAND_HU = 32.0
+RECESS_SHARE = 0.6
 
 
 def sac_parts(anatomy: Anatomy, heart: Heart) -> list[Part]:
@@ -78,8 +83,8 @@ def paint_mediastinum(
         if float(e.min()) > reach:
             continue
         inside = np.maximum(e, thorax.cavity(block) - np.float32(2.0))
-        fibre = np.maximum(texture(block) - np.float32(1.1), 0.0) * np.float32(38.0)
-        value = fat + fibre + slow(block) * np.float32(5.0)
+        strand = np.maximum(np.float32(STRAND) - np.abs(texture(block) - np.float32(0.35)), 0.0)
+        value = fat + strand * np.float32(STRAND_HU / STRAND) + slow(block) * np.float32(9.0)
         canvas.blend(block, swung(inside, swing, canvas.edge), value)
         s = sac(block)
         line = sdf.alpha(np.abs(s + np.float32(0.2)) - np.float32(0.4), canvas.edge)
@@ -93,9 +98,26 @@ def paint_mediastinum(
         canvas.blend(block, shown * line, soft)
     for part in oesophagus:
         canvas.paint(part.low, part.high, part.shape, tissue.muscle - 14.0)
+    for part, hu in recesses(anatomy):
+        canvas.paint(part.low, part.high, part.shape, hu)
     paint_airways(canvas, airways, tissue)
     paint_heart(canvas, heart, tissue, rng)
     return sac
+
+
+def recesses(anatomy: Anatomy) -> list[tuple[Part, float]]:
+    """Return pockets of pericardial fluid with their HU: behind the ascending aorta, beside the pulmonary trunk."""
+    rng = stream(anatomy.seed, "recesses")
+    u, out = anatomy.unit, []
+    for place, radii in (
+        ((0.30, 0.68, 0.98), (13.0, 7.0, 9.0)),
+        ((0.40, 0.60, 0.88), (9.0, 7.0, 8.0)),
+        ((0.62, 0.50, 0.84), (6.0, 5.0, 8.0)),
+    ):
+        grown, hu = normal(rng, 1.0, 0.25) * u, normal(rng, 25.0, 8.0)
+        if chance(rng, RECESS_SHARE):
+            out.append((ball(anatomy.box(*place), np.eye(3), tuple(radius * grown for radius in radii)), hu))
+    return out
 
 
 def swung(distance: np.ndarray, swing: tuple[float, ...], edge: float) -> np.ndarray:

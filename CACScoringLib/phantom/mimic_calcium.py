@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from CACScoringLib.phantom.deposits import Site, blob, patch, turn_of
-from CACScoringLib.phantom.draws import lognormal, normal, uniform
+from CACScoringLib.phantom.draws import chance, lognormal, normal, uniform
 from CACScoringLib.phantom.heart import frame
 from CACScoringLib.phantom.particles import Cloud
 from CACScoringLib.vocabulary import NonCoronary
 
 BACK = np.array([0.0, 1.0, 0.0])
+AT_OSTIUM = 0.4
+"""Share of the root's calcification that lies round a coronary ostium, where it is most easily taken for coronary."""
 
 
 def aortic_wall(rng: np.random.Generator, site: Site) -> list[Cloud]:
@@ -44,7 +46,11 @@ def aortic_root(rng: np.random.Generator, site: Site) -> list[Cloud]:
     axes = frame(junction - sinus, BACK)
     clouds = []
     for _ in range(1 + int(rng.integers(3))):
-        t = uniform(rng, -0.2, 1.6)
+        t, angle = uniform(rng, -0.2, 1.6), turn_of(rng)
+        if chance(rng, AT_OSTIUM):
+            artery = ("LM", "RCA")[int(rng.integers(2))]
+            ostium = next(branch for branch in site.branches if branch.name == artery).points[0]
+            t, angle = place_on_tube(ostium + np.clip(rng.normal(0, 2.5, 3), -5, 5), sinus, junction, axes)
         radius = float(site.heart.aorta_line[1][0]) * (1.0 - 0.08 * t)
         clouds.append(
             patch(
@@ -52,7 +58,7 @@ def aortic_root(rng: np.random.Generator, site: Site) -> list[Cloud]:
                 sinus + t * (junction - sinus),
                 axes,
                 (radius, radius),
-                angle=turn_of(rng),
+                angle=angle,
                 arc=uniform(rng, 0.2, 1.0),
                 height=uniform(rng, 2, 9),
                 thick=uniform(rng, 0.6, 2.0),
@@ -63,6 +69,13 @@ def aortic_root(rng: np.random.Generator, site: Site) -> list[Cloud]:
             )
         )
     return clouds
+
+
+def place_on_tube(point: np.ndarray, start: np.ndarray, end: np.ndarray, axes: np.ndarray) -> tuple[float, float]:
+    """Return the height of a point along a tube (0 at ``start``, 1 at ``end``) and its angle in the tube's axes."""
+    out = point - start
+    along = float((out * (end - start)).sum() / ((end - start) ** 2).sum())
+    return round(along, 4), round(float(np.arctan2((out * axes[2]).sum(), (out * axes[1]).sum())), 4)
 
 
 def aortic_valve(rng: np.random.Generator, site: Site) -> list[Cloud]:

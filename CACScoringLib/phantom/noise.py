@@ -1,4 +1,4 @@
-"""Correlated CT noise: a radial power spectrum that rises from zero, peaks and falls as half a Gaussian."""
+"""Correlated CT noise: a radial power spectrum that rises, has a plateau and falls as half a Gaussian."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def amplitude(scanner: Scanner, shape: tuple[int, int], pixel: float, *, flat: b
     stretch = 1.0 / stretch if flat else stretch
     f2 = (fx / stretch) ** 2 + (fy * stretch) ** 2
     f = np.sqrt(f2)
-    rise = np.minimum(f / scanner.noise_peak, 1.0)
-    beyond = np.maximum(f - scanner.noise_peak, 0.0) / scanner.noise_width
-    power = (0.08 + 0.92 * rise) * np.exp(-0.5 * beyond**2)
+    half = 0.5 * scanner.noise_plateau
+    rise = np.minimum(f / (scanner.noise_peak - half), 1.0)
+    beyond = np.maximum(f - scanner.noise_peak - half, 0.0) / scanner.noise_width
+    power = (scanner.noise_floor + (1.0 - scanner.noise_floor) * rise) * np.exp(-0.5 * beyond**2)
     along = (fy * fy if flat else fx * fx) / np.maximum(fx * fx + fy * fy, 1e-12)
     along = along * along
     along = along * along

@@ -8,12 +8,13 @@ from scipy import ndimage
 from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.canvas import Canvas, Field, Grid
 from CACScoringLib.phantom.coronaries import WALL_MM, Branch
-from CACScoringLib.phantom.draws import stream
+from CACScoringLib.phantom.draws import direction, stream, uniform
 from CACScoringLib.phantom.heart import Heart
 from CACScoringLib.phantom.lungs import paint_lung_vessels
 from CACScoringLib.phantom.mediastinum import paint_mediastinum
 from CACScoringLib.phantom.noise import add_noise
 from CACScoringLib.phantom.parts import pipe
+from CACScoringLib.phantom.rim import add_rim
 from CACScoringLib.phantom.scanner import Scanner, render_columns, scan_grid
 from CACScoringLib.phantom.table import paint_table
 from CACScoringLib.phantom.thorax import paint_thorax
@@ -31,8 +32,9 @@ def render_anatomy(
     canvas = Canvas(canvas_grid, max(EDGE_OF_FWHM * scanner.fwhm, 0.6))
     thorax = paint_thorax(canvas, anatomy, tissue)
     paint_lung_vessels(canvas, anatomy, heart, tissue, thorax)
-    paint_mediastinum(canvas, anatomy, heart, tissue, thorax, swing_of(scanner))
+    sac = paint_mediastinum(canvas, anatomy, heart, tissue, thorax, swing_of(scanner))
     paint_cords(canvas, branches, tissue, scanner)
+    add_rim(canvas, sac, scanner)
     paint_table(canvas, anatomy, scanner)
     shade(canvas, scanner)
     if scanner.overshoot > 0.02:
@@ -88,6 +90,22 @@ def paint_cords(canvas: Canvas, branches: list[Branch], tissue: Tissue, scanner:
             continue
         for part in pipe(list(points), list(radii)):
             canvas.paint(part.low, part.high, part.shape, tissue.blood, width=canvas.edge * faint)
+    for points, radii in veins_beside(branches, scanner.seed):
+        for part in pipe(list(points), list(radii)):
+            canvas.paint(part.low, part.high, part.shape, tissue.blood, width=canvas.edge * faint)
+
+
+def veins_beside(branches: list[Branch], seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the great cardiac vein as lines (n, 3) with radii: beside LAD and LCX in the same fat."""
+    rng = stream(seed, "veins")
+    out = []
+    for name, radius in (("LAD", 1.5), ("LCX", 2.4)):
+        points = next(branch.points for branch in branches if branch.name == name)
+        points = points[len(points) // 5 : -len(points) // 4 : 4]
+        aside = direction(rng) * uniform(rng, 3.5, 5.5)
+        if len(points) > 2:
+            out.append((points + aside, np.full(len(points), radius * uniform(rng, 0.7, 1.2))))
+    return out
 
 
 def finish(clean: np.ndarray, scanner: Scanner) -> np.ndarray:

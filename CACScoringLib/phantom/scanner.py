@@ -10,12 +10,14 @@ from CACScoringLib.phantom.anatomy import Anatomy
 from CACScoringLib.phantom.canvas import Grid
 from CACScoringLib.phantom.draws import chance, lognormal, normal, stream, uniform
 from CACScoringLib.phantom.protocols import (
+    PLATEAU,
     PRIORS,
     PROTOCOLS,
     SHARP_BLUR,
     SHARP_FRACTION,
     SHARP_NOISE,
     SHARP_NOISE_PEAK,
+    SHARP_PLATEAU,
     Spread,
 )
 
@@ -33,7 +35,9 @@ class Scanner:
     Attributes
     ----------
     fwhm : in-plane point-spread function of small objects
-    noise_peak, noise_width : frequency where the noise power peaks, and the half-Gaussian fall beyond it
+    noise_peak, noise_plateau : middle and width of the band where the noise power is highest
+    noise_width : of the half-Gaussian fall beyond it
+    noise_floor : power at the lowest frequencies relative to the highest: blotches
     noise_stretch : ratio of noise frequencies along x and y
     streaks : extra noise power along one axis; shading : SD of slow HU errors
     slice_mixing : share of each slice's noise that comes from its neighbour
@@ -56,7 +60,9 @@ class Scanner:
     fwhm: float
     noise_sd: float
     noise_peak: float
+    noise_plateau: float
     noise_width: float
+    noise_floor: float
     noise_stretch: float
     streaks: float
     shading: float
@@ -116,12 +122,14 @@ def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool) -> Scanner:
         fwhm=fwhm,
         noise_sd=spread(SHARP_NOISE if sharp else prior.noise),
         noise_peak=peak,
-        noise_width=normal(rng, 0.95 * peak, 0.12 * peak),
+        noise_plateau=round(peak * uniform(rng, *(SHARP_PLATEAU if sharp else PLATEAU)), 6),
+        noise_width=normal(rng, *((0.6 * peak, 0.12 * peak) if sharp else (0.8 * peak, 0.12 * peak))),
+        noise_floor=lognormal(rng, 0.09, 0.8, 0.02, 0.6),
         noise_stretch=lognormal(rng, 1.1, 0.15, 0.75, 1.6),
         streaks=lognormal(rng, prior.streaks, 0.7, 0.1, 12.0),
         shading=lognormal(rng, prior.shading, 0.4, 0.5, 12.0),
         slice_mixing=uniform(rng, *prior.mixing),
-        overshoot=uniform(rng, 0.15, 0.5) if sharp else uniform(rng, 0.0, 0.2),
+        overshoot=uniform(rng, 0.04, 0.40) if sharp else uniform(rng, 0.0, 0.2),
         padding=(-1024, -2048, -2000)[_pick(rng, [0.5, 0.2, 0.3])],
         circle=chance(rng, 0.5),
         motion=lognormal(rng, prior.motion[0], prior.motion[1], *prior.motion[2:]),

@@ -12,10 +12,13 @@ from CACScoringLib.phantom.particles import Cloud, splat
 from CACScoringLib.phantom.patient import PhantomOptions
 from CACScoringLib.phantom.scanner import Scanner
 from CACScoringLib.phantom.truth import THRESHOLD_HU, agatston
+from CACScoringLib.vocabulary import Vessel
 
 TARGET_TOLERANCE = 0.12
 MOST_GROWTH = 3.5
 """Lesions that blur hides are not made larger than this to reach a score: ungated scans may miss calcium."""
+OWNED_HU = 1.0
+"""Contrast from which a voxel is said to belong to a label at all."""
 Image = tuple[int, Block, np.ndarray]
 """A cloud's label, the block of voxels that it touches and its contrast there in HU."""
 
@@ -68,6 +71,7 @@ def reach_target(
 
 def quick_score(clean: np.ndarray, images: list[Image], spacing: tuple[float, float, float]) -> float:
     """Return the Agatston score of coronary contrast alone on the clean image."""
+    images = [image for image in images if image[0] in tuple(Vessel)]
     if not images:
         return 0.0
     low = [min(block[i].start for _, block, _ in images) for i in range(3)]
@@ -81,11 +85,17 @@ def quick_score(clean: np.ndarray, images: list[Image], spacing: tuple[float, fl
 
 
 def combine(shape: tuple[int, int, int], images: list[Image]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the summed contrast (float32) and the label that contributes most (uint8)."""
+    """Return the summed contrast (float32) and the label that contributes most (uint8), all its clouds together."""
     contrast, best, owner = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.uint8)
-    for label, block, added in images:
-        contrast[block] += added
-        wins = added > best[block]
-        best[block][wins] = added[wins]
-        owner[block][wins & (added > 1.0)] = label
+    for label in sorted({label for label, _, _ in images}):
+        own = [(block, added) for other, block, added in images if other == label]
+        low = [min(block[i].start for block, _ in own) for i in range(3)]
+        whole = tuple(slice(low[i], max(block[i].stop for block, _ in own)) for i in range(3))
+        total = np.zeros(tuple(s.stop - s.start for s in whole), np.float32)
+        for block, added in own:
+            total[tuple(slice(s.start - a, s.stop - a) for s, a in zip(block, low, strict=True))] += added
+        contrast[whole] += total
+        wins = total > best[whole]
+        best[whole][wins] = total[wins]
+        owner[whole][wins & (total > OWNED_HU)] = label
     return contrast, owner

@@ -17,6 +17,8 @@ from CACScoringLib.phantom.spine import paint_spine
 from CACScoringLib.phantom.tissue import Tissue
 
 RIB_PITCH_MM = 27.0
+CARTILAGE_CALCIUM_HU = 700.0
+"""Contrast of calcified rib cartilage, more of it with age; without a label, for nobody marks it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ def paint_thorax(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> Thorax:
     body.data = np.minimum(body.data + wobble * np.float32(1.5), muscle.data - np.float32(3.5))
     phase = canvas.field(shapes.rib_phase)
     texture = canvas.noise(rng, 10.0)
-    lung_slope = np.float32(normal(rng, 45, 15) / a.chest_depth)
+    lung_slope = np.float32(normal(rng, 75, 25, 0, 150) / a.chest_depth)
     offset = uniform(rng, 0.0, RIB_PITCH_MM)
     reach = shapes.reach
     box = canvas.grid.block((-reach[0], -reach[1], -1e4), (reach[0], reach[2], 1e4))
@@ -61,7 +63,7 @@ def paint_thorax(canvas: Canvas, anatomy: Anatomy, tissue: Tissue) -> Thorax:
         plane = np.abs(c - np.float32(13.0)) - np.float32(0.3) - np.float32(1.0) * grain
         canvas.blend(block, np.float32(0.85) * sdf.alpha(np.maximum(plane, m), canvas.edge), np.float32(tissue.fat))
         ribs(canvas, block, c, phase(block), grain, x, y, offset, a, tissue)
-        lung = np.float32(tissue.lung) + grain * np.float32(16.0) + (y - np.float32(0.5 * a.chest_depth)) * lung_slope
+        lung = np.float32(tissue.lung) + grain * np.float32(30.0) + (y - np.float32(0.5 * a.chest_depth)) * lung_slope
         canvas.blend(block, sdf.alpha(c, canvas.edge), lung)
     paint_sternum(canvas, a, tissue)
     paint_abdomen(canvas, a, tissue, cavity)
@@ -166,7 +168,7 @@ def ribs(canvas: Canvas, block, cavity, phase, grain, x, y, offset: float, anato
     marrow = np.float32(tissue.rib_marrow) + front * np.float32(tissue.cartilage - tissue.rib_marrow)
     grain = grain.ravel()[chosen]
     shell = shell * (np.float32(1.0) + np.float32(0.3) * grain)
-    spots = front * np.clip(grain - np.float32(2.2 - 0.012 * anatomy.age), 0.0, 1.0) * np.float32(450.0)
+    spots = front * np.clip(grain - np.float32(1.9 - 0.014 * anatomy.age), 0.0, 1.0) * np.float32(CARTILAGE_CALCIUM_HU)
     shell, marrow = shell + spots, marrow + spots
     flat = view.reshape(-1)[chosen]
     cover = sdf.alpha(outside, canvas.edge)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from CACScoringLib.phantom.calcium import Lesion, particles_of
+from CACScoringLib.phantom.calcium import Lesion, coronary_only, particles_of
 from CACScoringLib.phantom.canvas import Grid
 from CACScoringLib.phantom.patient import LesionTruth, VesselTruth
 from CACScoringLib.vocabulary import Vessel
@@ -47,7 +47,7 @@ def noise_free_scores(
     masses = dict.fromkeys(Vessel, 0.0)
     counts = dict.fromkeys(Vessel, 0)
     for lesion in lesions:
-        for cloud in particles_of(lesion, seed, 1.0):
+        for cloud in coronary_only(particles_of(lesion, seed, 1.0)):
             masses[Vessel(cloud.label)] += float((cloud.volume * cloud.contrast).sum()) * 1e-3
             counts[Vessel(cloud.label)] += 1
     vessels = {}
@@ -82,7 +82,9 @@ def lesion_truths(lesions: list[Lesion], seed: int, grid: Grid) -> tuple[LesionT
     """Return the physical truth of every lesion, its centre in the frame of the scan."""
     out = []
     for lesion in lesions:
-        clouds = particles_of(lesion, seed, 1.0)
+        clouds = coronary_only(particles_of(lesion, seed, 1.0))
+        if not clouds:
+            continue
         main = max(clouds, key=lambda cloud: float(cloud.volume.sum()))
         volume = sum(float(cloud.volume.sum()) for cloud in clouds)
         points = np.concatenate([cloud.points for cloud in clouds])

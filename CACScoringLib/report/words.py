@@ -38,6 +38,23 @@ def risk_line(scores: Mapping[str, Any]) -> str:
     return "  ·  ".join(f"{scheme}: {risk[scheme]}" for scheme in RISK_SHOWN if scheme in risk)
 
 
+def certainty_line(scores: Mapping[str, Any]) -> str:
+    """Return how sure the stated category is and where the total may lie; nothing where no method says so.
+
+    >>> certainty_line({"risk": {}})
+    ''
+    """
+    known = scores.get("uncertainty")
+    if not known:
+        return ""
+    scheme, interval = known["scheme"], known["agatston_interval"]
+    low, high = number(interval["p5"]), number(interval["p95"])
+    return (
+        f"{scheme} {scores['risk'][scheme]}: probability {known['stated_probability']:.0%}  ·  "
+        f"Agatston 90 % interval {low} to {high}  ·  calibrated on {known['calibrated_on']}"
+    )
+
+
 def preset_line(scores: Mapping[str, Any]) -> str:
     """Return what the numbers rest on: preset, threshold and where the labels come from."""
     preset = scores.get("preset", {})

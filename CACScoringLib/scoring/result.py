@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from CACScoringLib.ct.volume import Acquisition
-from CACScoringLib.findings import Finding
+from CACScoringLib.findings import Finding, warning
 from CACScoringLib.scoring.lesions import Lesion
 from CACScoringLib.scoring.mass import MassCalibration
 from CACScoringLib.scoring.percentiles import Demographics, Percentile
-from CACScoringLib.scoring.presets import Preset
+from CACScoringLib.scoring.presets import DEFAULT_PRESET, Preset, get_preset
 from CACScoringLib.scoring.thresholds import Thresholds
+from CACScoringLib.scoring.uncertainty import REVIEW, ScoreUncertainty, review_message
 
 SCHEMA = "cacscoring/1"
 
@@ -93,6 +94,8 @@ class CalciumScore:
     demographics : Demographics or None
     percentiles : dict of str to Percentile
     arterial_age_years : float or None
+    uncertainty : ScoreUncertainty or None
+        How sure the score is, where a method says so; never of labels that a person has changed.
     findings : tuple of Finding
     """
 
@@ -115,6 +118,7 @@ class CalciumScore:
     demographics: Demographics | None = None
     percentiles: dict[str, Percentile] = field(default_factory=dict)
     arterial_age_years: float | None = None
+    uncertainty: ScoreUncertainty | None = None
     findings: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
@@ -130,6 +134,7 @@ class CalciumScore:
             "vessels": {name: score.as_dict() for name, score in self.vessels.items()},
             "non_coronary": {name: score.as_dict() for name, score in self.non_coronary.items()},
             "risk": dict(self.risk),
+            **({} if self.uncertainty is None else {"uncertainty": self.uncertainty.as_dict(self.risk)}),
             "patient": self._patient(),
             "preset": self._preset(),
             "acquisition": self.acquisition.as_dict(),
@@ -162,6 +167,22 @@ class CalciumScore:
             probability = float(lesion_probability[index - 1]) if index else None
             judged.append(replace(lesion, confidence=probability))
         return replace(self, lesions=tuple(judged))
+
+    def with_uncertainty(self, uncertainty: ScoreUncertainty) -> CalciumScore:
+        """Return the score with how sure it is, and a finding where its category is in doubt.
+
+        Parameters
+        ----------
+        uncertainty : ScoreUncertainty
+            Of the same scan with the labels that were scored. It is that of the default preset on the acquired slices:
+            a score by other rules is returned as it is.
+        """
+        if self.preset != get_preset(DEFAULT_PRESET) or self.thickness_mode != "scale":
+            return self
+        known = tuple(finding for finding in self.findings if finding.code != REVIEW)
+        if uncertainty.needs_review(self.risk):
+            known += (warning(REVIEW, review_message(uncertainty, self.risk)),)
+        return replace(self, uncertainty=uncertainty, findings=known)
 
     def _patient(self) -> dict[str, object] | None:
         if self.demographics is None:

@@ -13,6 +13,7 @@ from CACScoringLib.models import ModelBundle, write_bundle
 if TYPE_CHECKING:
     from CACScoringLib.training.calibration import DecisionChoice
     from CACScoringLib.training.loop import Trainer
+    from CACScoringLib.training.uncertainty_fit import UncertaintyFit
 
 LICENCE = """The weights in this folder are released under the Apache License, Version 2.0
 (https://www.apache.org/licenses/LICENSE-2.0), like the project that made them.
@@ -44,6 +45,11 @@ CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probab
   {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other
   vessels. Of {tried} settings tried, these have the smallest mean error of ln(1 + Agatston), total and vessels (within
   2 %, the best ICC of LM), on {patients} synthetic patients of their own (seeds from 800000)."""
+REVIEWED = """
+- Uncertainty: probability of each risk category, calibrated on the same {patients} synthetic patients (expected
+  calibration error of the stated category {error:.3f} on patients left out of the fit). A scan needs review where its
+  category (spect-pet-4) is less probable than {below:.2f}: that flagged {sensitivity:.0%} of the {wrong} wrong
+  categories and {share:.0%} of all scans there. Chosen and measured on synthetic patients only."""
 NOT_CHOSEN = "A lesion is coronary from a probability of 0.5 on; no other value was tried."
 
 
@@ -58,7 +64,7 @@ def write_trained_bundle(
     settings = {
         "method": "multibranch-unet",
         "network": trainer.network.config.as_dict(),
-        **asdict(choice.settings if choice else DecisionSettings()),
+        **(choice.as_settings() if choice else asdict(DecisionSettings())),
     }
     metadata = {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json",
@@ -76,8 +82,23 @@ def write_trained_bundle(
     decision = NOT_CHOSEN
     if choice:
         decision = CHOSEN.format(settings=choice.settings, patients=choice.patients, tried=len(choice.error))
+        decision += _review_words(choice.uncertainty)
     card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision)
     return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def _review_words(fit: UncertaintyFit | None) -> str:
+    """Say in the card how sure the categories are, and what the flag does."""
+    if fit is None or fit.settings.review_below is None:
+        return ""
+    return REVIEWED.format(
+        below=fit.settings.review_below,
+        sensitivity=fit.limit.sensitivity,
+        share=fit.limit.share,
+        wrong=fit.limit.wrong,
+        patients=fit.patients,
+        error=fit.calibration_error,
+    )
 
 
 def _data_format(in_channels: int) -> dict[str, object]:

@@ -1,17 +1,21 @@
-"""Choose what a lesion needs to be coronary, on patients kept for that alone."""
+"""Choose what a lesion needs to be coronary, and fit how sure that is, on patients kept for that alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from CACScoringLib.cohort.agreement import icc_2_1
-from CACScoringLib.inference.lesions import DecisionSettings
+from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.inference.lesions import DecisionSettings, decide
+from CACScoringLib.scoring.parts import vessel_agatston
+from CACScoringLib.training.uncertainty_fit import UncertaintyFit, fit_uncertainty, judge
+from CACScoringLib.training.validation import SeenPatient, see, see_patients
+from CACScoringLib.vocabulary import Vessel
 
 FIRST_VALIDATION_SEED = 800_000
 """Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
@@ -33,15 +37,34 @@ class DecisionChoice:
     patients : int
     error : tuple of float
         Of each of ``TRIED``, as ``best_settings`` computes it.
+    uncertainty : UncertaintyFit or None
+        Under these settings; None where it was not fitted.
     """
 
     settings: DecisionSettings
     patients: int
     error: tuple[float, ...]
+    uncertainty: UncertaintyFit | None = None
+
+    def as_settings(self) -> dict[str, object]:
+        """Return what a bundle keeps of the choice."""
+        fitted = {} if self.uncertainty is None else {"uncertainty": self.uncertainty.as_dict()}
+        return {**asdict(self.settings), **fitted}
 
 
-def sweep_patient(protocol: str, seed: int, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Score a synthetic patient with its true labels and with the network's under each of ``TRIED``.
+def sweep_scan(
+    ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score a scan with its true labels and with the network's under each of ``TRIED``.
+
+    Parameters
+    ----------
+    ct : CTVolume
+    truth : ndarray of uint8, shape (z, y, x)
+    folder : Path
+        Of the network's bundle.
+    left_main_is_lad : bool
+        Whether the truth labels the left main LAD; then the network's left main counts as LAD too.
 
     Returns
     -------
@@ -49,27 +72,24 @@ def sweep_patient(protocol: str, seed: int, folder: Path) -> tuple[np.ndarray, n
         Agatston: total, LM, LAD, LCX, RCA.
     predicted : ndarray, shape (len(TRIED), 5)
     """
-    from CACScoringLib.inference.lesions import decide
-    from CACScoringLib.methods.multibranch_unet import look, paint
-    from CACScoringLib.methods.registry import candidate_threshold
-    from CACScoringLib.models import open_bundle
-    from CACScoringLib.phantom import synthesize
-    from CACScoringLib.scoring import score
-    from CACScoringLib.training.patient_result import agatston_of
+    seen = see(ct, truth, folder, left_main_is_lad=left_main_is_lad)
+    return seen.reference, sweep(seen, left_main_is_lad=left_main_is_lad)
 
-    patient = synthesize(seed=seed, protocol=protocol)
-    ct = patient.ct
-    seen = look(ct, bundle=open_bundle(folder), threshold_hu=candidate_threshold(ct))
-    known: dict[bytes, list[float]] = {}
+
+def sweep(seen: SeenPatient, *, left_main_is_lad: bool = False) -> np.ndarray:
+    """Return the Agatston scores of a patient under each of ``TRIED``: (len(TRIED), 5)."""
+    known: dict[bytes, np.ndarray] = {}
     predicted = []
+    ct, candidates = seen.ct, seen.candidates
     for settings in TRIED:
-        decision = decide(seen.candidates, seen.calcium, seen.non_coronary, ct.voxel_volume_mm3, settings)
-        key = decision.label.tobytes()
+        label = decide(candidates, seen.calcium, seen.non_coronary, ct.voxel_volume_mm3, settings).label
+        key = label.tobytes()
         if key not in known:
-            labels, _, _ = paint(ct.shape, seen.candidates, decision)
-            known[key] = list(agatston_of(score(ct, labels)).values())
+            if left_main_is_lad:
+                label = np.where(label == Vessel.LM, np.uint8(Vessel.LAD), label)
+            known[key] = vessel_agatston(ct, candidates.index, candidates.hu, label)
         predicted.append(known[key])
-    return np.array(list(agatston_of(score(ct, patient.labels)).values())), np.array(predicted)
+    return np.array(predicted)
 
 
 def best_settings(reference: np.ndarray, predicted: np.ndarray) -> DecisionChoice:
@@ -108,25 +128,31 @@ def choose_settings(
     folder: Path,
     wanted: Iterable[tuple[str, int]],
     *,
+    cache: Path | None = None,
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
 ) -> DecisionChoice:
-    """Try all of ``TRIED`` on synthetic patients with the bundle in ``folder``.
+    """Try all of ``TRIED`` on synthetic patients with the bundle in ``folder``, and fit how sure the result is.
 
     Parameters
     ----------
+    folder : Path
     wanted : iterable of (protocol, seed)
+    cache : Path, optional
+        Where what the network says is kept, so that a stopped run goes on.
     tick : callable, optional
         Called with a text after every patient.
     """
-    from CACScoringLib.training.evaluation import one_thread
+    return choose(see_patients(wanted, folder, cache=cache, workers=workers, tick=tick))
 
-    scores: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
-    with ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool:
-        running = {pool.submit(sweep_patient, *job, folder): job for job in wanted}
-        for future in as_completed(running):
-            scores[running[future]] = future.result()
-            if tick is not None:
-                tick(f"patient {running[future][1]}")
-    rows = [scores[job] for job in sorted(scores)]
-    return best_settings(np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))
+
+def choose(patients: Sequence[SeenPatient]) -> DecisionChoice:
+    """Choose the decision settings on patients, then fit the uncertainty under them.
+
+    Parameters
+    ----------
+    patients : sequence of SeenPatient
+        Protocols in turn, so that every fold of the fit holds all of them.
+    """
+    choice = best_settings(np.stack([p.reference for p in patients]), np.stack([sweep(p) for p in patients]))
+    return replace(choice, uncertainty=fit_uncertainty([judge(p, choice.settings) for p in patients]))

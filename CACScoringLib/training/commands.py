@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
     from CACScoringLib.training.calibration import DecisionChoice
 
+LAYOUTS = ("coca", "orcascore", "plain")
+"""As in ``training/datasets``, which is read only when it is used."""
+PATIENTS, STEPS = 480, 2400
+"""Of a training on synthetic patients."""
 FIRST_TRAINING_SEED = 1_000
 FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
@@ -31,8 +35,10 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cacscoring train``."""
     parser.add_argument("method", help="method to train: multibranch-unet")
     parser.add_argument("--output", type=Path, required=True, help="folder for cache, checkpoint, log and model bundle")
-    parser.add_argument("--patients", type=positive, default=480, help="synthetic patients to train on (default 480)")
-    parser.add_argument("--steps", type=positive, default=2400, help="optimiser steps (default 2400)")
+    parser.add_argument(
+        "--patients", type=positive, help="synthetic patients to train on (default 480; with --data: none, or mixed in)"
+    )
+    parser.add_argument("--steps", type=positive, help="optimiser steps (default 2400; with --data 600)")
     parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
     parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
@@ -44,6 +50,19 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="synthetic patients that choose what a lesion needs (default 40; 0: do not choose)",
     )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
+    own = parser.add_argument_group("scans of your own")
+    own.add_argument("--data", type=Path, metavar="FOLDER", help="labelled scans: tune a model that is there on them")
+    own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
+    own.add_argument(
+        "--label-map", type=Path, metavar="FILE", help="JSON that says what label values mean (layout plain)"
+    )
+    own.add_argument(
+        "--from-model", metavar="MODEL", help="model to go on from: id or folder (default: the shipped one)"
+    )
+    own.add_argument(
+        "--validation-share", type=float, default=0.2, help="share of patients held back (default 0.2; 0: none)"
+    )
+    own.add_argument("--learning-rate", type=float, help="highest learning rate (default 3e-4 with --data)")
 
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +73,15 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=positive, default=25, help="patients a protocol (default 25)")
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
     parser.add_argument("--preset", default="agatston-1990", help="scoring preset (default agatston-1990)")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="documentation page to bring up to date as well")
+    parser.add_argument("--no-resume", action="store_true", help="run patients again that a stopped run has left")
     parser.add_argument("--workers", type=positive, default=2, help="processes (default 2)")
+    own = parser.add_argument_group("scans of your own")
+    own.add_argument("--data", type=Path, metavar="FOLDER", help="labelled scans, in place of synthetic patients")
+    own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
+    own.add_argument(
+        "--label-map", type=Path, metavar="FILE", help="JSON that says what label values mean (layout plain)"
+    )
 
 
 def training_patients(count: int) -> list[tuple[str, int]]:
@@ -74,12 +101,18 @@ def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
 def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
     _known_method(args.method)
+    if args.data is not None:
+        from CACScoringLib.training.data_commands import run_tune
+
+        return run_tune(args)
+    _only_with_data(args)
     from CACScoringLib.training.bundle_writer import write_trained_bundle
     from CACScoringLib.training.cases import TrainingCase, build_cache
     from CACScoringLib.training.loop import Trainer, TrainingSettings
 
-    wanted = training_patients(args.patients)
-    with _progress() as progress:
+    patients, steps = args.patients or PATIENTS, args.steps or STEPS
+    wanted = training_patients(patients)
+    with progress_display() as progress:
         task = progress.add_task("Generating patients", total=len(wanted))
         paths = build_cache(
             args.cache or args.output / "cache",
@@ -93,17 +126,17 @@ def run_train(args: argparse.Namespace) -> int:
             cases.append(TrainingCase.load(path))
         protocols = [protocol for protocol, _ in wanted]
         groups = [[i for i, p in enumerate(protocols) if p == name] for name in dict.fromkeys(protocols)]
-        settings = replace(TrainingSettings(), steps=args.steps, seed=args.seed, device=args.device)
+        settings = replace(TrainingSettings(), steps=steps, seed=args.seed, device=args.device)
         trainer = Trainer(cases, groups, settings, args.output)
         if not args.no_resume:
             trainer.resume()
-        task = progress.add_task("Training", total=args.steps, completed=trainer.step)
-        trainer.run(lambda step, losses: progress.update(task, completed=step, description=_losses(losses)))
+        task = progress.add_task("Training", total=steps, completed=trainer.step)
+        trainer.run(lambda step, losses: progress.update(task, completed=step, description=losses_text(losses)))
     folder = args.output / "bundle" / args.method
-    write_trained_bundle(folder, trainer, patients=args.patients)
+    write_trained_bundle(folder, trainer, patients=patients)
     if args.validation_patients > 0:
         choice = _choose(folder, args.validation_patients, args.workers)
-        write_trained_bundle(folder, trainer, patients=args.patients, choice=choice)
+        write_trained_bundle(folder, trainer, patients=patients, choice=choice)
     return 0
 
 
@@ -112,25 +145,36 @@ def _choose(folder: Path, patients: int, workers: int) -> DecisionChoice:
     from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED, choose_settings
 
     wanted = evaluation_patients(-(-patients // 4), FIRST_VALIDATION_SEED)
-    with _progress() as progress:
+    with progress_display() as progress:
         task = progress.add_task("Choosing the decision", total=len(wanted))
-        return choose_settings(folder, wanted, workers=workers, tick=lambda _: progress.update(task, advance=1))
+        return choose_settings(
+            folder,
+            wanted,
+            cache=folder.parent.parent / "validation",
+            workers=workers,
+            tick=lambda _: progress.update(task, advance=1),
+        )
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Evaluate a method on synthetic patients, print and write the table; returns the exit status."""
-    _known_method(args.method)
-    from rich.console import Console
-    from rich.table import Table
+    if args.data is not None:
+        from CACScoringLib.training.data_evaluation import run_on_data
 
+        return run_on_data(args)
+    _known_method(args.method)
     from CACScoringLib import __version__
     from CACScoringLib.methods.registry import METHODS
-    from CACScoringLib.models import open_bundle
-    from CACScoringLib.training.evaluation import ROWS, ROWS_OF_TABLE, cell, run_patients, summarize, write_evaluation
+    from CACScoringLib.models import ModelError, open_bundle
+    from CACScoringLib.training.evaluation import ROWS, run_id, run_patients, summarize
+    from CACScoringLib.training.evaluation_page import update_page, write_evaluation
 
     bundle = open_bundle(args.model or METHODS[args.method].model)
     wanted = evaluation_patients(args.patients, args.first_seed)
-    with _progress() as progress:
+    run = run_id(bundle, args.method, args.preset)
+    if args.no_resume:
+        (args.output / ROWS).unlink(missing_ok=True)
+    with progress_display() as progress:
         task = progress.add_task("Evaluating", total=len(wanted))
         results = run_patients(
             wanted,
@@ -138,6 +182,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
             method=args.method,
             model=args.model,
             preset=args.preset,
+            run=run,
             workers=args.workers,
             tick=lambda text: progress.update(task, advance=1, description=f"Evaluated {text}"),
         )
@@ -148,10 +193,28 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "sha256": bundle.sha256,
         "preset": args.preset,
         "seeds": f"{args.first_seed} to {max(seed for _, seed in wanted)}",
-        "software": f"CACScoring {__version__}",
+        "software": f"CACScoring {__version__}, run {run}",
     }
-    write_evaluation(args.output, results, summary, context)
-    table = Table(title=f"{args.method} on {len(results)} synthetic patients never trained on")
+    written = [ROWS, *write_evaluation(args.output, results, summary, context)]
+    if args.page is not None:
+        try:
+            update_page(args.page, results, summary, context)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"The page cannot be brought up to date: {error}") from error
+        written.append(str(args.page))
+    _print_evaluation(args, summary, written)
+    return 0
+
+
+def _print_evaluation(args: argparse.Namespace, summary: dict[str, dict], written: list[str]) -> None:
+    """Print the table, the floors and where everything is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from CACScoringLib.training.evaluation_page import ROWS_OF_TABLE, cell
+    from CACScoringLib.training.floors import check_floors
+
+    table = Table(title=f"{args.method} on {summary['all']['patients']} synthetic patients never trained on")
     table.add_column("")
     for name in summary:
         table.add_column(name, justify="right")
@@ -161,8 +224,22 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = max(console.width, WIDTH_OF_TABLE)
     console.print(table)
-    console.print(f"Written to {args.output}: evaluation.md, evaluation.json, {ROWS}", soft_wrap=True)
-    return 0
+    floors = check_floors(summary)
+    console.print(f"{sum(entry.passed for entry in floors)} of {len(floors)} floors reached", soft_wrap=True)
+    for entry in floors:
+        if not entry.passed:
+            group, title, floor, value, _ = entry.cells()
+            console.print(f"  not reached: {group}, {title} {value} ({floor})", soft_wrap=True)
+    console.print(f"Written to {args.output}: {', '.join(written)}", soft_wrap=True)
+
+
+def _only_with_data(args: argparse.Namespace) -> None:
+    """Refuse options that mean nothing without scans of one's own."""
+    from CACScoringLib.models import ModelError
+
+    for name in ("layout", "label_map", "from_model", "learning_rate"):
+        if getattr(args, name) is not None:
+            raise ModelError(f"--{name.replace('_', '-')} goes with --data, the folder of labelled scans.")
 
 
 def _known_method(method: str) -> None:
@@ -173,11 +250,12 @@ def _known_method(method: str) -> None:
         raise ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
 
 
-def _losses(losses: dict[str, float]) -> str:
+def losses_text(losses: dict[str, float]) -> str:
+    """Return the losses of a step for the progress display."""
     return f"Training (calcium {losses['calcium']:.3f}, structures {losses['structure_coarse']:.3f})"
 
 
-def _progress() -> Progress:
+def progress_display() -> Progress:
     """Return a progress display on stderr that is quiet when nobody watches."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

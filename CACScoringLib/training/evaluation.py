@@ -1,20 +1,52 @@
-"""Evaluate a method on synthetic patients, and say the result in words, numbers and a table."""
+"""Evaluate a method on synthetic patients, and say the result in numbers."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
 
+import CACScoringLib
 from CACScoringLib.cohort.agreement import confusion_matrix, icc_2_1, kappa_of_matrix, reclassification
+from CACScoringLib.cohort.reliability import brier_score, expected_calibration_error, flagged_by, reliability
+from CACScoringLib.models import ModelBundle
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.patient_result import NAMES, PatientResult, evaluate_patient
 
 SCHEME = "spect-pet-4"
 ROWS = "patients.jsonl"
+CODE = ("ct", "inference", "methods", "networks", "phantom", "scoring", "training/patient_result.py")
+"""What a patient's result depends on besides the model."""
+
+
+def run_id(bundle: ModelBundle, method: str, preset: str) -> str:
+    """Return what tells results of different weights, settings, presets or code apart: 16 hexadecimal digits."""
+    digest = hashlib.sha256(json.dumps([method, preset, SCHEME, bundle.settings], sort_keys=True).encode())
+    home = Path(CACScoringLib.__file__).parent
+    for name in CODE:
+        path = home / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def earlier_results(path: Path, run: str, wanted: Sequence[tuple[str, int]]) -> list[PatientResult]:
+    """Return what a stopped run has left of the wanted patients; lines of other runs and half lines are passed over."""
+    if not path.is_file():
+        return []
+    known: dict[tuple[str, int], PatientResult] = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            entry = json.loads(line)
+            if entry.get("run") == run and (entry["protocol"], entry["seed"]) in wanted:
+                known[entry["protocol"], entry["seed"]] = PatientResult.from_dict(entry)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return list(known.values())
 
 
 def run_patients(
@@ -24,31 +56,54 @@ def run_patients(
     method: str,
     model: str | None,
     preset: str,
+    run: str = "",
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
 ) -> list[PatientResult]:
-    """Evaluate patients, one line of ``patients.jsonl`` each as they finish.
+    """Evaluate patients, one line of ``patients.jsonl`` each as they finish; those already there are not run again.
 
-    Lines that a stopped run left in the folder are not used again: a result belongs to one run.
+    Parameters
+    ----------
+    wanted : iterable of (protocol, seed)
+    folder : Path
+    method, preset : str
+    model : str or None
+    run : str
+        From ``run_id``: only lines with the same are used again.
+    workers : int
+    tick : callable, optional
+        Called with a text after every patient, those already there included.
     """
+    wanted = list(wanted)
     folder.mkdir(parents=True, exist_ok=True)
-    results = []
+    path, temporary = folder / ROWS, folder / (ROWS + ".tmp")
+    results = earlier_results(path, run, wanted)
+    temporary.write_text("".join(_line(result, run) for result in results), encoding="utf-8")
+    temporary.replace(path)
+    tell = tick or (lambda text: None)
+    for result in results:
+        tell(f"{result.protocol} {result.seed}")
+    done = {(result.protocol, result.seed) for result in results}
     with (
         ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool,
-        (folder / ROWS).open("w", encoding="utf-8") as file,
+        path.open("a", encoding="utf-8") as file,
     ):
         running = [
             pool.submit(evaluate_patient, protocol, seed, method=method, model=model, preset=preset, scheme=SCHEME)
             for protocol, seed in wanted
+            if (protocol, seed) not in done
         ]
         for future in as_completed(running):
             result = future.result()
             results.append(result)
-            file.write(json.dumps(result.as_dict()) + "\n")
+            file.write(_line(result, run))
             file.flush()
-            if tick is not None:
-                tick(f"{result.protocol} {result.seed}")
+            tell(f"{result.protocol} {result.seed}")
     return sorted(results, key=lambda r: (r.protocol, r.seed))
+
+
+def _line(result: PatientResult, run: str) -> str:
+    return json.dumps({"run": run, **result.as_dict()}) + "\n"
 
 
 def one_thread() -> None:
@@ -67,7 +122,7 @@ def summarize(results: list[PatientResult]) -> dict[str, dict]:
 
 
 def summarize_group(results: list[PatientResult]) -> dict[str, object]:
-    """Return agreement, categories, lesions and time of a group of patients."""
+    """Return agreement, categories, uncertainty, lesions and time of a group of patients."""
     out: dict[str, object] = {"patients": len(results), "icc": {}}
     for name in NAMES:
         reference = np.array([r.reference[name] for r in results])
@@ -80,7 +135,9 @@ def summarize_group(results: list[PatientResult]) -> dict[str, object]:
     matrix = confusion_matrix(a, b, len(groups))
     out["confusion"] = {"categories": groups, "rows_reference_columns_predicted": matrix.tolist()}
     for weights in ("linear", "quadratic"):
-        out[f"kappa_{weights}"] = _known(kappa_of_matrix(matrix, weights).value)
+        kappa = kappa_of_matrix(matrix, weights)
+        out[f"kappa_{weights}"] = _known(kappa.value)
+        out[f"kappa_{weights}_interval"] = [_known(kappa.low), _known(kappa.high)]
     moved = reclassification(matrix)
     zero = [r for r in results if r.reference["total"] == 0]
     lesions, found = sum(r.lesions for r in results), sum(r.lesions_found for r in results)
@@ -89,75 +146,73 @@ def summarize_group(results: list[PatientResult]) -> dict[str, object]:
         "reclassified": moved.rate,
         "reclassified_up": moved.up,
         "reclassified_down": moved.down,
+        "reclassified_by_more_than_one": moved.by_more_than_one,
         "lesions": lesions,
         "lesion_sensitivity": found / lesions if lesions else None,
         "right_vessel": right / found if found else None,
         "false_lesions_per_scan": sum(r.false_lesions for r in results) / len(results),
         "zero_patients": len(zero),
         "zero_scored_zero": sum(r.predicted["total"] == 0 for r in zero),
+        **summarize_uncertainty(results),
         "seconds_mean": float(np.mean([r.seconds for r in results])),
         "seconds_max": float(np.max([r.seconds for r in results])),
     }
 
 
+def summarize_uncertainty(results: list[PatientResult]) -> dict[str, object]:
+    """Return how the probabilities of categories, the interval and the flag do; None where the model says nothing.
+
+    ``calibration_error`` is that of the stated category, ``calibration_error_all`` that of the probabilities
+    of all categories taken as statements of their own.
+    """
+    told = [r for r in results if r.category_probability]
+    if not told:
+        return dict.fromkeys(UNCERTAINTY)
+    groups = list(SCHEMES[SCHEME].groups)
+    chance = np.array([[r.category_probability[group] for group in groups] for r in told])
+    true = np.array([groups.index(r.reference_category) for r in told])
+    stated = np.array([groups.index(r.predicted_category) for r in told])
+    of_stated = chance[np.arange(len(told)), stated]
+    # The flag counts as a statement of probability 0 where it is up.
+    flagged = [r for r in told if r.needs_review is not None]
+    flag = flagged_by(
+        0.5,
+        [0.0 if r.needs_review else 1.0 for r in flagged],
+        [r.predicted_category == r.reference_category for r in flagged],
+    )
+    inside = [_inside(r) for r in told if r.agatston_interval]
+    return {
+        "calibration_error": expected_calibration_error(of_stated, stated == true),
+        "calibration_error_all": expected_calibration_error(
+            chance.ravel(), np.eye(len(groups), dtype=bool)[true].ravel()
+        ),
+        "brier": brier_score(chance, true),
+        "reliability": [vars(entry) for entry in reliability(of_stated, stated == true)],
+        "review_wrong": flag.wrong,
+        "review_sensitivity": _known(flag.sensitivity),
+        "review_share": _known(flag.share),
+        "interval_coverage": float(np.mean(inside)) if inside else None,
+    }
+
+
+UNCERTAINTY = (
+    "calibration_error",
+    "calibration_error_all",
+    "brier",
+    "reliability",
+    "review_wrong",
+    "review_sensitivity",
+    "review_share",
+    "interval_coverage",
+)
+
+
+def _inside(result: PatientResult) -> bool:
+    """Return whether the true total lies in the interval; sums are compared as scores are."""
+    low, high = result.agatston_interval
+    return low - 1e-6 <= result.reference["total"] <= high + 1e-6
+
+
 def _known(value: float) -> float | None:
     """Return None for what cannot be computed, such as the agreement of constant scores."""
     return None if np.isnan(value) else float(value)
-
-
-def write_evaluation(folder: Path, results: list[PatientResult], summary: dict, context: dict) -> None:
-    """Write ``evaluation.json`` and ``evaluation.md`` beside the patients' lines."""
-    (folder / "evaluation.json").write_text(
-        json.dumps({**context, "summary": summary}, indent=2) + "\n", encoding="utf-8"
-    )
-    (folder / "evaluation.md").write_text(as_markdown(summary, context), encoding="utf-8")
-
-
-ROWS_OF_TABLE: tuple[tuple[str, str], ...] = (
-    ("patients", "patients"),
-    *((f"icc:{name}", f"ICC(2,1) {name} [95 % CI]") for name in NAMES),
-    ("kappa_linear", "linear kappa, 4 categories"),
-    ("kappa_quadratic", "quadratic kappa, 4 categories"),
-    ("reclassified", "reclassified"),
-    ("lesion_sensitivity", "lesion sensitivity"),
-    ("right_vessel", "found lesions in the right vessel"),
-    ("false_lesions_per_scan", "false lesions a scan"),
-    ("zero", "calcium-free patients scored 0"),
-    ("seconds_mean", "seconds a scan, mean"),
-    ("seconds_max", "seconds a scan, longest"),
-)
-PERCENT = {"reclassified", "lesion_sensitivity", "right_vessel"}
-
-
-def cell(summary: dict, key: str) -> str:
-    """Return one figure as a table shows it."""
-    if key.startswith("icc:"):
-        icc = summary["icc"][key[4:]]
-        if None in icc.values():
-            return "-"
-        return f"{icc['value']:.3f} [{icc['low']:.3f}, {icc['high']:.3f}]"
-    if key == "zero":
-        return f"{summary['zero_scored_zero']} of {summary['zero_patients']}"
-    value = summary[key]
-    if value is None:
-        return "-"
-    if isinstance(value, int):
-        return str(value)
-    return f"{100 * value:.1f} %" if key in PERCENT else f"{value:.3f}" if "kappa" in key else f"{value:.2f}"
-
-
-def as_markdown(summary: dict, context: dict) -> str:
-    """Return the evaluation as a Markdown page."""
-    names = list(summary)
-    lines = [
-        f"# Evaluation of {context['method']}",
-        "",
-        "Synthetic patients only: nothing here says how the method does on real patients. Research use only.",
-        "",
-        *(f"- {key}: {value}" for key, value in context.items()),
-        "",
-        "| | " + " | ".join(names) + " |",
-        "|---|" + "---|" * len(names),
-    ]
-    lines += [f"| {title} | " + " | ".join(cell(summary[n], key) for n in names) + " |" for key, title in ROWS_OF_TABLE]
-    return "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from CACScoringLib.inference.grids import Grid, resample_linear
+from CACScoringLib.models import ModelBundle, load_weights
 from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.losses import candidate_losses, structure_loss
@@ -63,12 +64,21 @@ class Trainer:
     settings : TrainingSettings
     folder : Path
         Where checkpoint and log go.
+    start : ModelBundle, optional
+        Weights and network to go on from; random weights without.
     """
 
-    def __init__(self, cases: list[TrainingCase], groups: list[list[int]], settings: TrainingSettings, folder: Path):
+    def __init__(
+        self,
+        cases: list[TrainingCase],
+        groups: list[list[int]],
+        settings: TrainingSettings,
+        folder: Path,
+        start: ModelBundle | None = None,
+    ):
         self.cases, self.groups, self.settings, self.folder = cases, groups, settings, folder
         torch.manual_seed(settings.seed)
-        self.network = MultiBranchUNet(MultiBranchConfig()).to(settings.device, memory_format=torch.channels_last_3d)
+        self.network = starting_network(start).to(settings.device, memory_format=torch.channels_last_3d)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -197,6 +207,16 @@ class Trainer:
     def _log(self, losses: dict[str, float]) -> None:
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, **{k: round(v, 5) for k, v in losses.items()}}) + "\n")
+
+
+def starting_network(start: ModelBundle | None) -> MultiBranchUNet:
+    """Return a new network, or that of a bundle with its weights."""
+    if start is None:
+        return MultiBranchUNet(MultiBranchConfig())
+    config = start.settings["network"]
+    network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
+    network.load_state_dict(load_weights(start))
+    return network
 
 
 def schedule(step: int, settings: TrainingSettings) -> float:

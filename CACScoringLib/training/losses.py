@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD, NOT_CORONARY
+from CACScoringLib.vocabulary import Vessel
+
 NON_CORONARY_FIRST = 10
 """Vocabulary labels 11..14 are classes 1..4 of the non-coronary branch."""
 BALANCE = 0.3
@@ -45,17 +48,37 @@ def candidate_losses(
     rows : dict of Tensor, shape (n, 5)
         Logits of the branches ``calcium`` and ``non_coronary``.
     label : Tensor of int64, shape (n,)
-        Vocabulary labels.
+        Vocabulary labels, ``LEFT_MAIN_OR_LAD`` or ``NOT_CORONARY``.
     weight : Tensor, shape (n,)
     """
-    vessel = torch.where(label <= 4, label, torch.zeros_like(label))
+    either = label == LEFT_MAIN_OR_LAD
+    label_or_lad = torch.where(either, torch.full_like(label, int(Vessel.LAD)), label)
+    vessel = torch.where(label_or_lad <= 4, label_or_lad, torch.zeros_like(label))
     other = (label - NON_CORONARY_FIRST).clamp_min(0)
-    not_coronary = vessel == 0
-    calcium = balanced_cross_entropy(rows["calcium"], vessel, weight, 5)
+    not_coronary = (vessel == 0) & (label != NOT_CORONARY)
+    calcium = balanced_cross_entropy(join_left_main(rows["calcium"], either), vessel, weight, 5)
     non_coronary = balanced_cross_entropy(
         rows["non_coronary"][not_coronary], other[not_coronary], weight[not_coronary], 5
     )
     return calcium, non_coronary
+
+
+def join_left_main(logits: torch.Tensor, either: torch.Tensor) -> torch.Tensor:
+    """Return logits in which, for chosen rows, LAD stands for LM or LAD and LM for nothing.
+
+    The cross-entropy of such a row with the target LAD is -ln(p(LM) + p(LAD)).
+
+    Parameters
+    ----------
+    logits : Tensor, shape (n, 5)
+    either : Tensor of bool, shape (n,)
+    """
+    if not bool(either.any()):
+        return logits
+    joined = logits.clone()
+    joined[either, Vessel.LAD] = torch.logaddexp(logits[either, Vessel.LM], logits[either, Vessel.LAD])
+    joined[either, Vessel.LM] = torch.finfo(logits.dtype).min / 2
+    return joined
 
 
 def structure_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

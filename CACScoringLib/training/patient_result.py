@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -34,6 +35,12 @@ class PatientResult:
         Predicted coronary lesions without any true coronary voxel.
     seconds : float
         ``predict`` and ``score``, model warm, without generating or loading.
+    category_probability : dict of str to float
+        Of each group of the scheme; empty where the model does not say.
+    agatston_interval : tuple of float
+        5 % and 95 % quantile of the total; empty where the model does not say.
+    needs_review : bool or None
+        The flag; None where the model does not say.
     """
 
     protocol: str
@@ -47,10 +54,25 @@ class PatientResult:
     lesions_right_vessel: int
     false_lesions: int
     seconds: float
+    category_probability: dict[str, float] = field(default_factory=dict)
+    agatston_interval: tuple[float, ...] = ()
+    needs_review: bool | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as the evaluation's files write them."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entry: dict[str, object]) -> PatientResult:
+        """Read what ``as_dict`` has written; other entries are passed over.
+
+        Raises
+        ------
+        TypeError
+            If an entry is missing.
+        """
+        known = {item.name: entry[item.name] for item in fields(cls) if item.name in entry}
+        return cls(**{**known, "agatston_interval": tuple(known.get("agatston_interval", ()))})
 
 
 def evaluate_patient(
@@ -64,9 +86,11 @@ def evaluate_patient(
     from CACScoringLib.phantom import synthesize
 
     patient = synthesize(seed=seed, protocol=protocol)
+    _warm_up(method, model)
     started = time.perf_counter()
     prediction = predict(patient.ct, method, model=model)
     predicted = score(patient.ct, prediction.labels, preset=preset)
+    sure = prediction.uncertainty
     seconds = time.perf_counter() - started
     reference = score(patient.ct, patient.labels, preset=preset)
     counts = match_lesions(patient.ct, patient.labels, prediction.labels, threshold_of(reference))
@@ -82,7 +106,16 @@ def evaluate_patient(
         lesions_right_vessel=counts[2],
         false_lesions=counts[3],
         seconds=seconds,
+        category_probability={} if sure is None else sure.categories[scheme],
+        agatston_interval=() if sure is None else (sure.agatston_interval[0], sure.agatston_interval[2]),
+        needs_review=None if sure is None else sure.needs_review(predicted.risk),
     )
+
+
+@lru_cache(maxsize=4)
+def _warm_up(method: str, model: str | None) -> None:
+    """Load the network once a process, so that the first patient's time is that of the others."""
+    predict(CTVolume(np.full((30, 80, 80), -1000, np.int16), (3.0, 1.0, 1.0)), method, model=model)
 
 
 def agatston_of(result: object) -> dict[str, float]:

@@ -11,6 +11,7 @@ from CACScoringLib.inference.grids import AIR_HU, COARSE_SPACING_MM, FINE_SPACIN
 from CACScoringLib.inference.inputs import hu_channels
 from CACScoringLib.inference.windows import WINDOW
 from CACScoringLib.training.cases import TrainingCase
+from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
 from CACScoringLib.vocabulary import Vessel
 
 CORONARY_SHARE = 0.42
@@ -124,11 +125,12 @@ def _fine_centre(case: TrainingCase, rng: np.random.Generator) -> np.ndarray:
     """Choose what a fine patch is about."""
     draw = rng.random()
     if draw < CORONARY_SHARE:
-        vessels = [v for v in Vessel if np.any(case.label == v)]
+        label = np.where(case.label == LEFT_MAIN_OR_LAD, Vessel.LAD, case.label)
+        vessels = [v for v in Vessel if np.any(label == v)]
         if vessels:
             share = np.array([1.6 if v == Vessel.LM else 1.0 for v in vessels])
             chosen = vessels[rng.choice(len(vessels), p=share / share.sum())]
-            return _one_of(case, np.flatnonzero(case.label == chosen), rng)
+            return _one_of(case, np.flatnonzero(label == chosen), rng)
     elif draw < CORONARY_SHARE + MIMIC_SHARE:
         mimics = np.flatnonzero(case.label > 10)
         if len(mimics):

@@ -81,8 +81,8 @@ def test_what_was_written_can_be_given_back_as_mask(scan, mask, tmp_path, capsys
 def test_a_method_finds_the_calcium_where_no_mask_is_given(scan, tmp_path, monkeypatch, capsys) -> None:
     asked = {}
 
-    def predict(ct, method, progress=None):
-        asked.update(method=method, kvp=ct.acquisition.kvp)
+    def predict(ct, method, model, heart, progress=None):
+        asked.update(method=method, model=model, heart=heart, kvp=ct.acquisition.kvp)
         progress(0.5, "Looking")
         note = warning("heart-incomplete", "Only a part of the heart was found.")
         return Prediction(method, "a-model", "f" * 64, labels=small_scan.small_labels(), findings=(note,))
@@ -90,7 +90,7 @@ def test_a_method_finds_the_calcium_where_no_mask_is_given(scan, tmp_path, monke
     monkeypatch.setattr("CACScoringLib.methods.predict", predict)
     assert call("score", scan, "--kvp", 100, "--output", tmp_path / "out") == 0
     out = capsys.readouterr().out
-    assert asked == {"method": "multibranch-unet", "kvp": 100.0}
+    assert asked == {"method": "multibranch-unet", "model": None, "heart": "network", "kvp": 100.0}
     assert "warning: Only a part of the heart was found." in out
     assert "model a-model (ffffffff)" in out
     document = json.loads((tmp_path / "out" / "scores.json").read_text())

@@ -14,7 +14,8 @@ from CACScoringLib.cli import main
 from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.models import open_bundle
 from CACScoringLib.training import commands
-from CACScoringLib.training.calibration import TRIED, choose_settings, sweep_patient
+from CACScoringLib.training.calibration import TRIED, choose_settings, sweep
+from CACScoringLib.training.validation import see_synthetic
 
 SHIPPED = "multibranch-unet"
 SMALL = ["--patients", "4", "--workers", "2"]
@@ -47,9 +48,9 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
     before = open_bundle(trained / "bundle" / SHIPPED).sha256
     asked = {}
 
-    def choose(folder, wanted, *, workers, tick):
-        asked.update(sha256=open_bundle(folder).sha256, wanted=list(wanted))
-        return choose_settings(open_bundle(SHIPPED).folder, wanted[:1], workers=workers, tick=tick)
+    def choose(folder, wanted, *, cache, workers, tick):
+        asked.update(sha256=open_bundle(folder).sha256, wanted=list(wanted), cache=cache)
+        return choose_settings(open_bundle(SHIPPED).folder, wanted[:1], cache=cache, workers=workers, tick=tick)
 
     monkeypatch.setattr("CACScoringLib.training.calibration.choose_settings", choose)
     words = ["train", SHIPPED, "--output", str(trained), "--steps", "2", "--validation-patients", "4"]
@@ -62,10 +63,14 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
     assert asked["wanted"] == commands.evaluation_patients(1, 800_000)
     assert DecisionSettings.from_bundle(bundle.settings) in TRIED
     assert "1 synthetic patients of their own (seeds from 800000)" in card(trained)
+    assert asked["cache"] == trained / "validation"
+    assert [path.name[:12] for path in asked["cache"].iterdir()] == ["gated-800000"]
+    assert "uncertainty" not in bundle.settings  # one patient is not enough to fit it
 
 
 def test_asking_for_more_never_raises_a_score():
-    reference, predicted = sweep_patient("gated", 800_000, open_bundle(SHIPPED).folder)
+    patient = see_synthetic("gated", 800_000, open_bundle(SHIPPED).folder)
+    reference, predicted = patient.reference, sweep(patient)
     total = {settings: scores[0] for settings, scores in zip(TRIED, predicted, strict=True)}
     assert reference[0] == pytest.approx(reference[1:].sum())
     assert reference[0] > 0

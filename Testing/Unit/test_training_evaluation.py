@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+from concurrent.futures import Future
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
+from CACScoringLib.training import evaluation, evaluation_page
 from CACScoringLib.training.commands import add_train_arguments, evaluation_patients, training_patients
-from CACScoringLib.training.evaluation import as_markdown, summarize
+from CACScoringLib.training.evaluation import ROWS, run_patients, summarize
+from CACScoringLib.training.evaluation_page import BEGIN, END, as_markdown, update_page, write_evaluation
+from CACScoringLib.training.floors import FLOORS, Floor, check_floors
 from CACScoringLib.training.patient_result import PatientResult, match_lesions
 
 SPACING = (3.0, 0.5, 0.5)
@@ -116,3 +122,159 @@ def test_impossible_numbers_are_usage_errors(arguments, capsys):
         parser.parse_args(["multibranch-unet", "--output", "x", *arguments])
     assert end.value.code == 2
     assert arguments[0] in capsys.readouterr().err
+
+
+def with_certainty(result, stated, flag):
+    """The stated category with a probability, the rest on the next one."""
+    other = "0" if result.predicted_category == ">0-100" else ">0-100"
+    groups = {"0": 0.0, ">0-100": 0.0, ">100-400": 0.0, ">400": 0.0}
+    groups |= {result.predicted_category: stated, other: 1 - stated}
+    total = result.predicted["total"]
+    return replace(result, category_probability=groups, agatston_interval=(total - 3, total + 3), needs_review=flag)
+
+
+def test_the_summary_says_whether_stated_probabilities_are_kept():
+    results = [
+        with_certainty(a_result(0, 0.0, 0.0), 0.95, False),
+        with_certainty(a_result(1, 0.0, 5.0), 0.65, True),
+        with_certainty(a_result(2, 50.0, 48.0), 0.65, True),
+        with_certainty(a_result(3, 80.0, 0.0), 0.95, False),
+    ]
+    group = summarize(results)["all"]
+    # stated 0.95: one of two right; 0.65: one of two right
+    assert group["calibration_error"] == pytest.approx((2 * 0.45 + 2 * 0.15) / 4)
+    assert (group["review_wrong"], group["review_sensitivity"], group["review_share"]) == (2, 0.5, 0.5)
+    assert group["interval_coverage"] == 0.5  # 50 lies in 45 to 51, 0 in -3 to 3; 0 and 80 do not
+    # squared errors 2 x 0.05^2, 2 x 0.65^2, 2 x 0.35^2, 2 x 0.95^2
+    assert group["brier"] == pytest.approx(2 * (0.0025 + 0.4225 + 0.1225 + 0.9025) / 4)
+
+
+def test_a_method_without_probabilities_is_summarised_without_them():
+    summary = summarize([a_result(0, 0.0, 0.0), a_result(1, 9.0, 8.0)])
+    assert summary["all"]["calibration_error"] is None
+    assert "| scans flagged for review | - | - |" in as_markdown(summary, {"method": "m"})
+
+
+class HereAndNow:
+    """Runs what is handed over at once, in this process."""
+
+    def __init__(self, **_):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def submit(self, function, *args, **options):
+        future = Future()
+        future.set_result(function(*args, **options))
+        return future
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Patients that were really evaluated, in their order; 13 breaks."""
+    seeds = []
+
+    def evaluate(protocol, seed, **_):
+        if seed == 13:
+            raise KeyboardInterrupt
+        seeds.append(seed)
+        return with_certainty(a_result(seed, 10.0 * seed, 10.0 * seed, protocol=protocol), 0.9, False)
+
+    monkeypatch.setattr(evaluation, "evaluate_patient", evaluate)
+    monkeypatch.setattr(evaluation, "ProcessPoolExecutor", HereAndNow)
+    return seeds
+
+
+def run(folder, seeds, **options):
+    options = {"method": "m", "model": None, "preset": "p", "run": "a1"} | options
+    return run_patients([("gated", seed) for seed in seeds], folder, **options)
+
+
+def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path, evaluated):
+    first = run(tmp_path, [1, 2])
+    with (tmp_path / ROWS).open("a", encoding="utf-8") as file:
+        file.write('{"run": "a1", "protocol": "gated", "se')  # the machine stopped here
+    told = []
+    results = run(tmp_path, [1, 2, 3], tick=told.append)
+    assert evaluated == [1, 2, 3]
+    assert results[:2] == first
+    assert [r.seed for r in results] == [1, 2, 3]
+    assert sorted(told) == ["gated 1", "gated 2", "gated 3"]
+    lines = (tmp_path / ROWS).read_text(encoding="utf-8").splitlines()
+    assert sorted(json.loads(line)["seed"] for line in lines) == [1, 2, 3]
+
+
+def test_results_of_other_weights_settings_or_code_are_not_used_again(tmp_path, evaluated):
+    run(tmp_path, [1, 2])
+    run(tmp_path, [1, 2], run="b2")
+    assert evaluated == [1, 2, 1, 2]
+    assert len((tmp_path / ROWS).read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_patients_that_nobody_asked_for_are_left_out(tmp_path, evaluated):
+    run(tmp_path, [1, 2, 3])
+    assert [r.seed for r in run(tmp_path, [2])] == [2]
+    assert evaluated == [1, 2, 3]
+
+
+def test_floors_are_compared_with_what_was_reached():
+    floors = (
+        Floor("gated", "icc:total", "ICC total", 0.99),
+        Floor("gated", "reclassified", "reclassified", 0.036, at_most=True),
+        Floor("gated", "zero_share", "zeros", 0.95),
+        Floor("chest", "kappa_linear", "linear kappa", 0.9),
+    )
+    results = [a_result(n, v, v) for n, v in enumerate((0.0, 0.0, 20.0, 70.0))] + [a_result(9, 0.0, 4.0)]
+    reached = check_floors(summarize(results), floors)
+    assert [entry.passed for entry in reached] == [True, False, False, False]
+    assert reached[1].value == pytest.approx(0.2)
+    assert reached[2].cells() == ("gated", "zeros", "at least 95.0 %", "66.7 %", "**missed**")
+    assert reached[3].cells()[3] == "not measured"
+
+
+def test_every_floor_of_the_project_names_a_figure_of_the_summary():
+    protocols = ("gated", "spect-ctac", "pet-ctac", "chest")
+    values = ((0.0, 0.0), (20.0, 20.0), (70.0, 70.0))
+    results = [a_result(n, *v, protocol=p) for p in protocols for n, v in enumerate(values)]
+    reached = check_floors(summarize(results))
+    assert len(reached) == len(FLOORS) == 15
+    totals = [entry for entry in reached if entry.floor.key != "icc:LCX"]
+    assert all(entry.value is not None or entry.floor.key in ("icc:LM", "icc:RCA") for entry in totals)
+
+
+def test_page_json_and_figures_are_written_together(tmp_path):
+    results = [with_certainty(a_result(n, 20.0 * n, 19.0 * n), 0.9, False) for n in range(5)]
+    context = {"method": "multibranch-unet"}
+    written = write_evaluation(tmp_path, results, summarize(results), context)
+    assert all((tmp_path / name).stat().st_size > 0 for name in written)
+    assert {"figures/scatter.png", "figures/bland-altman.png", "figures/confusion.png"} <= set(written)
+    assert {"figures/vessels.png", "figures/protocols.png", "figures/reliability.png"} <= set(written)
+    page = (tmp_path / "evaluation.md").read_text(encoding="utf-8")
+    assert "| gated | ICC total | at least 0.990 |" in page
+    assert "](figures/scatter.png)" in page
+    document = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
+    assert len(document["floors"]) == 15
+
+
+def test_a_page_of_the_documentation_keeps_its_own_words(tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr(evaluation_page, "write_figures", lambda folder, *_: folders.append(folder) or ["scatter.png"])
+    page = tmp_path / "evaluation.md"
+    page.write_text(f"# Mine\n\nbefore\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    results = [a_result(n, 20.0 * n, 19.0 * n) for n in range(3)]
+    for _ in range(2):
+        update_page(page, results, summarize(results), {"method": "m"})
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# Mine\n\nbefore\n")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "old" not in text
+    assert text.count("| patients | 3 | 3 |") == 1
+    assert "](figures/evaluation/scatter.png)" in text
+    assert folders == [tmp_path / "figures" / "evaluation"] * 2
+    page.write_text("no place", encoding="utf-8")
+    with pytest.raises(ValueError, match="needs one line"):
+        update_page(page, results, summarize(results), {"method": "m"})

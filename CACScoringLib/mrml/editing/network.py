@@ -47,16 +47,17 @@ class NetworkLogic(ScoringLogic):
         prediction: Prediction,
         findings: tuple[Finding, ...] = (),
         *,
+        kvp: float | None = None,
         nonCoronary: str | NonCoronaryMode = NonCoronaryMode.MERGED,
     ) -> None:
         """Fill our segments; what the Segment Editor masks, or hides, stays as it is."""
         if segmentationNode is not self._editing.segmentationNode or prediction.labels is None:
-            super().fill(volumeNode, segmentationNode, prediction, findings, nonCoronary=nonCoronary)
+            super().fill(volumeNode, segmentationNode, prediction, findings, kvp=kvp, nonCoronary=nonCoronary)
             return
         masked = self._masked(volumeNode, segmentationNode, prediction, nonCoronary)
         self._editing.editor.saveStateForUndo()
         with _visibility_kept(segmentationNode):
-            super().fill(volumeNode, segmentationNode, masked, findings, nonCoronary=nonCoronary)
+            super().fill(volumeNode, segmentationNode, masked, findings, kvp=kvp, nonCoronary=nonCoronary)
 
     def _masked(
         self, volume_node: Any, segmentation_node: Any, prediction: Prediction, non_coronary: str | NonCoronaryMode
@@ -75,7 +76,7 @@ class NetworkLogic(ScoringLogic):
             return prediction
         kept = after.copy()
         kept.reshape(-1)[positions[~allowed]] = old[~allowed]
-        return replace(prediction, labels=orient_labels(kept, ct))
+        return replace(prediction, labels=orient_labels(kept, ct), uncertainty=None)
 
 
 @contextmanager

@@ -1,0 +1,157 @@
+"""What the network says about a patient whose truth is known, kept so that settings can be tried without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from CACScoringLib.ct.volume import Acquisition, CTVolume
+from CACScoringLib.inference.candidates import Candidates
+from CACScoringLib.vocabulary import Vessel
+
+
+@dataclass(frozen=True, eq=False)
+class SeenPatient:
+    """A patient's candidates, what the network says about them, and the truth.
+
+    Attributes
+    ----------
+    spacing_mm : ndarray of float64, shape (3,)
+    kvp : ndarray of float64, shape ()
+        NaN: unknown.
+    index : ndarray of int32, shape (n, 3); hu : ndarray of int16, shape (n,); lesion : ndarray of int32, shape (n,)
+        As in ``Candidates``.
+    size_mm3 : ndarray of float32, shape (islands,)
+    calcium, non_coronary : ndarray of float32, shape (n, 5)
+        Probabilities, as ``decide`` takes them.
+    truth : ndarray of uint8, shape (n,)
+        True label of each candidate voxel.
+    reference : ndarray of float64, shape (5,)
+        Agatston of all true labels: total, LM, LAD, LCX, RCA.
+    """
+
+    spacing_mm: np.ndarray
+    kvp: np.ndarray
+    index: np.ndarray
+    hu: np.ndarray
+    lesion: np.ndarray
+    size_mm3: np.ndarray
+    calcium: np.ndarray
+    non_coronary: np.ndarray
+    truth: np.ndarray
+    reference: np.ndarray
+
+    @property
+    def candidates(self) -> Candidates:
+        """Return the candidates."""
+        return Candidates(self.index, self.hu, self.lesion, self.size_mm3)
+
+    @property
+    def ct(self) -> CTVolume:
+        """Return a CT without voxels: what the scoring of candidates needs to know about the scan."""
+        kvp = None if np.isnan(self.kvp) else float(self.kvp)
+        spacing = tuple(float(step) for step in self.spacing_mm)
+        return CTVolume(np.zeros((1, 1, 1), np.int16), spacing, acquisition=Acquisition(kvp=kvp))
+
+    def save(self, path: Path) -> None:
+        """Write the patient (numpy archive, no pickle); an existing file is replaced at once."""
+        temporary = path.with_name(path.stem + ".tmp.npz")
+        np.savez_compressed(temporary, **{f.name: getattr(self, f.name) for f in fields(self)})
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> SeenPatient:
+        """Read a patient."""
+        with np.load(path, allow_pickle=False) as archive:
+            return cls(**{f.name: archive[f.name] for f in fields(cls)})
+
+
+def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool = False) -> SeenPatient:
+    """Run the network of the bundle in ``folder`` on a labelled scan.
+
+    Parameters
+    ----------
+    ct : CTVolume
+    truth : ndarray of uint8, shape (z, y, x)
+    folder : Path
+    left_main_is_lad : bool
+        Whether the truth labels the left main LAD.
+    """
+    from CACScoringLib.methods.multibranch_unet import look
+    from CACScoringLib.methods.registry import candidate_threshold
+    from CACScoringLib.models import open_bundle
+    from CACScoringLib.scoring.parts import vessel_agatston
+
+    if left_main_is_lad:
+        truth = np.where(truth == Vessel.LM, np.uint8(Vessel.LAD), truth)
+    evidence = look(ct, bundle=open_bundle(folder), threshold_hu=candidate_threshold(ct))
+    found = evidence.candidates
+    place = np.argwhere((truth >= 1) & (truth <= 4))
+    at = tuple(place.T)
+    return SeenPatient(
+        spacing_mm=np.asarray(ct.spacing_mm, float),
+        kvp=np.asarray(np.nan if ct.acquisition.kvp is None else ct.acquisition.kvp, float),
+        index=found.index,
+        hu=found.hu,
+        lesion=found.lesion,
+        size_mm3=found.size_mm3,
+        calcium=evidence.calcium,
+        non_coronary=evidence.non_coronary,
+        truth=truth[tuple(found.index.T)],
+        reference=vessel_agatston(ct, place, ct.hu[at], truth[at]),
+    )
+
+
+def see_synthetic(protocol: str, seed: int, folder: Path, cache: Path | None = None) -> SeenPatient:
+    """Generate a synthetic patient and run the network on it, unless that is cached (worker entry point)."""
+    from CACScoringLib.models import open_bundle
+    from CACScoringLib.phantom import synthesize
+
+    path = None
+    if cache is not None:
+        path = cache / f"{protocol}-{seed:06d}-{open_bundle(folder).sha256[:16]}.npz"
+        if path.exists():
+            return SeenPatient.load(path)
+    patient = synthesize(seed=seed, protocol=protocol)
+    seen = see(patient.ct, patient.labels, folder)
+    if path is not None:
+        cache.mkdir(parents=True, exist_ok=True)
+        seen.save(path)
+    return seen
+
+
+def see_patients(
+    wanted: Iterable[tuple[str, int]],
+    folder: Path,
+    *,
+    cache: Path | None = None,
+    workers: int = 1,
+    tick: Callable[[str], None] | None = None,
+) -> list[SeenPatient]:
+    """Run the network on synthetic patients, in the order of their seeds.
+
+    Parameters
+    ----------
+    wanted : iterable of (protocol, seed)
+    folder : Path
+        Of the network's bundle.
+    cache : Path, optional
+        Where what the network says is kept, so that a stopped run goes on; of other weights nothing is used.
+    tick : callable, optional
+        Called with a text after every patient.
+    """
+    from CACScoringLib.training.evaluation import one_thread
+
+    seen: dict[tuple[int, str], SeenPatient] = {}
+    with ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool:
+        running = {pool.submit(see_synthetic, *job, folder, cache): job for job in wanted}
+        for future in as_completed(running):
+            protocol, seed = running[future]
+            seen[seed, protocol] = future.result()
+            if tick is not None:
+                tick(f"patient {seed}")
+    return [seen[key] for key in sorted(seen)]
