@@ -42,12 +42,21 @@ class DecisionSettings:
         Factor on the odds of LM against what is no vessel, such as the wall of the aortic root.
     left_main_vessel_odds : float
         Factor on the odds of LM against the other vessels.
+    large_mm3 : float
+        Islands from this volume on go by what is more probable.
+    quiet_specks : float
+        Beyond this number of specks in a scan, a speck needs more.
+    split_share : float
+        A lesion is split when another label holds at least this share of it; above 1 never.
     """
 
     coronary_probability: float = 0.5
     speck_probability: float = 0.5
     left_main_odds: float = 1.0
     left_main_vessel_odds: float = 1.0
+    large_mm3: float = LARGE_MM3
+    quiet_specks: float = SPECKS_OF_A_QUIET_SCAN
+    split_share: float = SPLIT_SHARE
 
     @classmethod
     def from_bundle(cls, settings: Mapping[str, object]) -> DecisionSettings:
@@ -104,9 +113,11 @@ def decide(
     # out of a lesion that is not coronary it needs as much as a lesion does.
     part_needs = np.where((label >= 1) & (label <= 4), MORE_PROBABLE, settings.coronary_probability)
     voxel_label = _label_of(calcium, non_coronary, part_needs, settings)
-    for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3):
+    for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3, settings.split_share):
         members = np.flatnonzero(candidates.lesion == number)
-        label[members] = _split(candidates.index[members], voxel_label[members], lesion_label[number], voxel_mm3)
+        smallest = max(SPLIT_MM3, settings.split_share * len(members) * voxel_mm3)
+        index, wanted = candidates.index[members], voxel_label[members]
+        label[members] = _split(index, wanted, lesion_label[number], voxel_mm3, smallest)
     return LesionDecision(label, lesion_label, _probability(mean, other, lesion_label))
 
 
@@ -120,8 +131,8 @@ def needed_probability(size_mm3: np.ndarray, settings: DecisionSettings) -> np.n
     """
     specks = size_mm3 < SPECK_MM3
     odds = settings.speck_probability / (1.0 - settings.speck_probability)
-    odds *= max(np.count_nonzero(specks) / SPECKS_OF_A_QUIET_SCAN, 1.0)
-    lesions = np.where(size_mm3 >= LARGE_MM3, MORE_PROBABLE, settings.coronary_probability)
+    odds *= max(np.count_nonzero(specks) / settings.quiet_specks, 1.0)
+    lesions = np.where(size_mm3 >= settings.large_mm3, MORE_PROBABLE, settings.coronary_probability)
     return np.where(specks, odds / (1.0 + odds), lesions)
 
 
@@ -158,20 +169,28 @@ def _probability(mean: np.ndarray, other: np.ndarray, lesion_label: np.ndarray) 
     return np.where(lesion_label <= 4, vessel, other[rows, np.minimum(column, 4)]).astype(np.float32)
 
 
-def _mixed_islands(candidates: Candidates, label: np.ndarray, voxel_label: np.ndarray, voxel_mm3: float) -> np.ndarray:
+def voxelwise(calcium: np.ndarray, non_coronary: np.ndarray, settings: DecisionSettings) -> np.ndarray:
+    """Return what each candidate voxel would be by itself: what whole lesions are compared with; uint8 (n,)."""
+    return _label_of(calcium, non_coronary, settings.coronary_probability, settings)
+
+
+def _mixed_islands(
+    candidates: Candidates, label: np.ndarray, voxel_label: np.ndarray, voxel_mm3: float, share: float
+) -> np.ndarray:
     """Return the islands of which a large enough part prefers another label."""
     differs = np.bincount(candidates.lesion, weights=label != voxel_label, minlength=candidates.count)
     sizes = np.maximum(np.bincount(candidates.lesion, minlength=candidates.count), 1)
-    return np.flatnonzero((differs / sizes >= SPLIT_SHARE) & (differs * voxel_mm3 >= SPLIT_MM3))
+    return np.flatnonzero((differs / sizes >= share) & (differs * voxel_mm3 >= SPLIT_MM3))
 
 
-def _split(index: np.ndarray, voxel_label: np.ndarray, prevailing: int, voxel_mm3: float) -> np.ndarray:
-    """Split one island by its voxels' own labels; parts that are too small join the prevailing one."""
+def _split(
+    index: np.ndarray, voxel_label: np.ndarray, prevailing: int, voxel_mm3: float, smallest: float
+) -> np.ndarray:
+    """Split one island by its voxels' own labels; parts below ``smallest`` (mm3) join the prevailing one."""
     low = index.min(axis=0)
     box = np.zeros(index.max(axis=0) - low + 1, np.uint8)
     place = tuple((index - low).T)
     out = np.full(len(index), prevailing, np.uint8)
-    smallest = max(SPLIT_MM3, SPLIT_SHARE * len(index) * voxel_mm3)
     for value in np.unique(voxel_label):
         box[:] = 0
         box[place] = voxel_label == value

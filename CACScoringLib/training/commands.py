@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ PATIENTS, STEPS = 480, 2400
 FIRST_TRAINING_SEED = 1_000
 FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
+ABLATION = "ablation.md"
 WIDTH_OF_TABLE = 150
 """Characters that the table needs; used where there is no terminal to measure."""
 
@@ -74,6 +76,11 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
     parser.add_argument("--preset", default="agatston-1990", help="scoring preset (default agatston-1990)")
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="documentation page to bring up to date as well")
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="leave out one rule of the decision at a time instead, on the patients that chose the settings",
+    )
     parser.add_argument("--no-resume", action="store_true", help="run patients again that a stopped run has left")
     parser.add_argument("--workers", type=positive, default=2, help="processes (default 2)")
     own = parser.add_argument_group("scans of your own")
@@ -163,6 +170,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
         return run_on_data(args)
     _known_method(args.method)
+    if args.ablation:
+        return _run_ablation(args)
     from CACScoringLib import __version__
     from CACScoringLib.methods.registry import METHODS
     from CACScoringLib.models import ModelError, open_bundle
@@ -203,6 +212,33 @@ def run_evaluate(args: argparse.Namespace) -> int:
             raise ModelError(f"The page cannot be brought up to date: {error}") from error
         written.append(str(args.page))
     _print_evaluation(args, summary, written)
+    return 0
+
+
+def _run_ablation(args: argparse.Namespace) -> int:
+    """Leave out one rule of the decision at a time, print and write the table; returns the exit status."""
+    from CACScoringLib.inference.lesions import DecisionSettings
+    from CACScoringLib.methods.registry import METHODS
+    from CACScoringLib.models import open_bundle
+    from CACScoringLib.training.ablation import ablate, as_markdown
+    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED
+    from CACScoringLib.training.validation import see_patients
+
+    bundle = open_bundle(args.model or METHODS[args.method].model)
+    wanted = evaluation_patients(args.patients, FIRST_VALIDATION_SEED)
+    with progress_display() as progress:
+        task = progress.add_task("Looking", total=len(wanted))
+        seen = see_patients(
+            wanted,
+            bundle.folder,
+            cache=args.output / "validation",
+            workers=args.workers,
+            tick=lambda text: progress.update(task, advance=1, description=f"Looked at {text}"),
+        )
+    text = as_markdown(ablate(seen, DecisionSettings.from_bundle(bundle.settings)), len(seen))
+    args.output.mkdir(parents=True, exist_ok=True)
+    (args.output / ABLATION).write_text(text, encoding="utf-8")
+    sys.stdout.write(f"{text}Written to {args.output / ABLATION}. Research use only, not a medical device.\n")
     return 0
 
 
