@@ -12,6 +12,7 @@ from typing import Any
 
 from CACScoringLib.findings import InputRefusedError, refuse
 from CACScoringLib.mrml.logic import ScoringLogic
+from CACScoringLib.mrml.scene import import_slicer
 from CACScoringLib.mrml.tables import Column, fill_table
 from CACScoringLib.mrml.worklist_case import OpenCase, case_labels, fingerprint, load_mask, remove_case
 from CACScoringLib.mrml.worklist_files import AUTOMATIC, WorkList
@@ -76,7 +77,7 @@ class ReviewSession:
             segmenter.session = self
         self._now = now or (lambda: datetime.now(timezone.utc))
         self._listeners: list[Callable[[str], None]] = []
-        self._observed: tuple[Any, int] | None = None
+        self._observed: tuple[Any, list[int]] | None = None
 
     def addListener(self, listener: Callable[[str], None]) -> None:
         """Have a function called with ``opened``, ``closed`` or ``changed``."""
@@ -375,18 +376,20 @@ class ReviewSession:
         return self._now().astimezone(timezone.utc).isoformat(timespec="seconds")
 
     def _observe(self, case: OpenCase) -> None:
-        import vtk
-
         def modified(_caller: Any, _event: str) -> None:
             case.changed = True
 
         segmentation = case.nodes.segmentation.GetSegmentation()
-        self._observed = (segmentation, segmentation.AddObserver(vtk.vtkCommand.AnyEvent, modified))
+        # Not any event: the last one comes while Python is already throwing this function away.
+        kind = import_slicer().vtkSegmentation
+        events = (kind.SourceRepresentationModified, kind.SegmentAdded, kind.SegmentRemoved, kind.SegmentModified)
+        self._observed = (segmentation, [segmentation.AddObserver(event, modified) for event in events])
 
     def _unobserve(self) -> None:
         if self._observed is not None:
-            segmentation, tag = self._observed
-            segmentation.RemoveObserver(tag)
+            segmentation, tags = self._observed
+            for tag in tags:
+                segmentation.RemoveObserver(tag)
             self._observed = None
 
     def _tell(self, event: str) -> None:

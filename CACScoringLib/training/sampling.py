@@ -12,12 +12,14 @@ from CACScoringLib.inference.inputs import hu_channels
 from CACScoringLib.inference.windows import WINDOW
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
-from CACScoringLib.vocabulary import Vessel
+from CACScoringLib.vocabulary import NonCoronary, Vessel
 
 CORONARY_SHARE = 0.42
 """Share of fine patches that are centred on coronary calcium, where a case has any."""
 MIMIC_SHARE = 0.36
 """Share centred on other calcification."""
+LEFT_MAIN_SHARE, AORTA_SHARE = 2.0, 2.5
+"""How often the left main, and the aorta whose root lies beside it, are chosen against each other vessel or mimic."""
 CENTRE_JITTER = 20
 SCORING_MM3 = 3.0
 """An island of 1 mm2 in a 3 mm slice: smaller ones hardly score, so they weigh less."""
@@ -128,13 +130,15 @@ def _fine_centre(case: TrainingCase, rng: np.random.Generator) -> np.ndarray:
         label = np.where(case.label == LEFT_MAIN_OR_LAD, Vessel.LAD, case.label)
         vessels = [v for v in Vessel if np.any(label == v)]
         if vessels:
-            share = np.array([1.6 if v == Vessel.LM else 1.0 for v in vessels])
+            share = np.array([LEFT_MAIN_SHARE if v == Vessel.LM else 1.0 for v in vessels])
             chosen = vessels[rng.choice(len(vessels), p=share / share.sum())]
             return _one_of(case, np.flatnonzero(label == chosen), rng)
     elif draw < CORONARY_SHARE + MIMIC_SHARE:
-        mimics = np.flatnonzero(case.label > 10)
-        if len(mimics):
-            return _one_of(case, mimics, rng)
+        kinds = [kind for kind in NonCoronary if np.any(case.label == kind)]
+        if kinds:
+            share = np.array([AORTA_SHARE if kind == NonCoronary.AORTA else 1.0 for kind in kinds])
+            chosen = kinds[rng.choice(len(kinds), p=share / share.sum())]
+            return _one_of(case, np.flatnonzero(case.label == chosen), rng)
     if len(case.cell) and rng.random() < 0.8:
         return _one_of(case, np.arange(len(case.cell)), rng)
     inside = np.argwhere(case.fine_structures > 0)
