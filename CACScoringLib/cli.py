@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "batch": "score many CTs into one table",
     "phantom": "make a synthetic patient with known calcium",
     "realism": "measure how a scan looks, real or synthetic",
+    "cohort": "compare score tables of many patients, and scores with outcomes",
     "train": "train a method on synthetic patients",
     "evaluate": "measure a method on synthetic patients it was not trained on",
     "models": "list, show, import or remove models",

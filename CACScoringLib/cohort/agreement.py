@@ -77,12 +77,16 @@ class LimitsOfAgreement:
         Standard deviation of the differences.
     low, high : float
         bias -+ 1.96 sd.
+    low_interval, high_interval : tuple of float
+        Their confidence intervals (Bland and Altman, Stat Methods Med Res 1999;8:135-60, section 2).
     """
 
     bias: Estimate
     sd: float
     low: float
     high: float
+    low_interval: tuple[float, float] = (math.nan, math.nan)
+    high_interval: tuple[float, float] = (math.nan, math.nan)
 
 
 def icc_2_1(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Estimate:
@@ -189,7 +193,7 @@ def kappa_of_matrix(matrix: np.ndarray, weights: str | None = None, confidence: 
     Returns
     -------
     Estimate
-        NaN where every subject is in one and the same category.
+        NaN where every subject is in one and the same category; its interval where this is so for one of the two.
     """
     matrix = np.asarray(matrix, dtype=float)
     n = round(matrix.sum())
@@ -202,6 +206,8 @@ def kappa_of_matrix(matrix: np.ndarray, weights: str | None = None, confidence: 
     if math.isclose(expected, 1.0):
         return Estimate(math.nan, math.nan, math.nan, confidence, n)
     value = (observed - expected) / (1 - expected)
+    if max(rows.max(), columns.max()) == 1:  # one of the two knows a single category: no spread to estimate from
+        return Estimate(value, math.nan, math.nan, confidence, n)
     mean_weight = (w @ columns)[:, None] + (w.T @ rows)[None, :]
     spread = (p * (w * (1 - expected) - mean_weight * (1 - observed)) ** 2).sum()
     variance = (spread - (observed * expected - 2 * expected + observed) ** 2) / (n * (1 - expected) ** 4)
@@ -238,9 +244,19 @@ def bland_altman(reference: Sequence[float], measured: Sequence[float], confiden
     if n < 2:
         raise ValueError("limits of agreement need at least two subjects")
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
-    reach = float(stats.norm.ppf(0.975)) * sd
-    return LimitsOfAgreement(Estimate(bias, bias - half, bias + half, confidence, n), sd, bias - reach, bias + reach)
+    t = float(stats.t.ppf((1 + confidence) / 2, n - 1))
+    half = t * sd / math.sqrt(n)
+    z = float(stats.norm.ppf(0.975))
+    reach, around = z * sd, t * sd * math.sqrt(1 / n + z**2 / (2 * (n - 1)))
+    low, high = bias - reach, bias + reach
+    return LimitsOfAgreement(
+        Estimate(bias, bias - half, bias + half, confidence, n),
+        sd,
+        low,
+        high,
+        (low - around, low + around),
+        (high - around, high + around),
+    )
 
 
 def _paired(a: Sequence[float], b: Sequence[float]) -> np.ndarray:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import stats
 
-from CACScoringLib.cohort.agreement import bland_altman, icc_2_1
+from CACScoringLib.cohort.agreement import icc_2_1
+from CACScoringLib.cohort.agreement_continuous import TRANSFORMS, limits_of_agreement
 from CACScoringLib.cohort.reliability import ReliabilityBin
 
 if TYPE_CHECKING:
@@ -24,6 +27,12 @@ TICKS = (0, 1, 10, 100, 1000, 10000)
 """Agatston scores that a logarithmic axis names; it runs in ln(1 + score), so that zero has a place."""
 BOUNDS = (100, 400)
 """Bounds of the categories above zero, drawn faintly."""
+MOST_DRAWN_AS_LINES = 2000
+"""More points than this are one picture within an SVG."""
+LABEL_WIDTH = 11
+"""Longer names of categories are broken into lines."""
+FAINT_FROM = 5000
+"""More points than this are drawn smaller and fainter."""
 STYLE = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -50,6 +59,10 @@ class Pairs:
         Of the points.
     categories : bool
         Whether the bounds of the categories mean something for these scores: for totals only.
+    names : tuple of str
+        What the two ways of scoring are called on the axes.
+    score : str
+        What is scored, with its unit.
     """
 
     title: str
@@ -57,6 +70,12 @@ class Pairs:
     measured: np.ndarray
     color: Any = POINT
     categories: bool = True
+    names: tuple[str, str] = ("Reference", "Automatic")
+    score: str = "Agatston"
+
+    def axis(self, side: int) -> str:
+        """Return the name of an axis: 0 reference, 1 measured."""
+        return f"{self.names[side]} {self.score}"
 
 
 def scatter_figure(pairs: Pairs) -> Figure:
@@ -66,12 +85,12 @@ def scatter_figure(pairs: Pairs) -> Figure:
     top = _top(pairs)
     left.plot([0, top], [0, top], color=FAINT, lw=0.8, ls=(0, (4, 3)), label="identity")
     left.plot([0, top], [offset, offset + slope * top], color=LINE, lw=1.2, label=_equation(slope, offset))
-    left.scatter(pairs.reference, pairs.measured, s=12, color=pairs.color, alpha=0.6, lw=0.3, edgecolors=INK)
+    _points(left, pairs.reference, pairs.measured, pairs.color)
     left.set(xlim=(-0.02 * top, top), ylim=(-0.02 * top, top), aspect="equal")
-    _labels(left, "Reference Agatston", "Automatic Agatston", "Total, linear axes")
+    _labels(left, pairs.axis(0), pairs.axis(1), f"{pairs.title}, linear axes")
     left.legend(loc="upper left", handlelength=1.6, frameon=False)
     scatter_panel(right, pairs)
-    _labels(right, "Reference Agatston", "Automatic Agatston", "Total, logarithmic axes")
+    _labels(right, pairs.axis(0), pairs.axis(1), f"{pairs.title}, logarithmic axes")
     return figure
 
 
@@ -82,7 +101,7 @@ def scatter_grid(panels: Sequence[Pairs]) -> Figure:
     flat = list(np.ravel(axes))
     for ax, pairs in zip(flat, panels, strict=False):
         scatter_panel(ax, pairs)
-        _labels(ax, "Reference Agatston", "Automatic Agatston", pairs.title)
+        _labels(ax, pairs.axis(0), pairs.axis(1), pairs.title)
     for ax in flat[len(panels) :]:
         ax.set_visible(False)
     return figure
@@ -97,55 +116,78 @@ def scatter_panel(ax: Axes, pairs: Pairs) -> None:
             ax.axvline(np.log1p(bound), color=FAINT, lw=0.5, alpha=0.5)
     ax.plot([0, top], [0, top], color=FAINT, lw=0.8, ls=(0, (4, 3)))
     x, y, n = _counted(np.log1p(pairs.reference), np.log1p(pairs.measured))
-    ax.scatter(x, y, s=12 * np.sqrt(n), color=pairs.color, alpha=0.75, lw=0.3, edgecolors=INK)
+    _points(ax, x, y, pairs.color, np.minimum(np.sqrt(n), 12))
     ax.set(xlim=(-0.55, top), ylim=(-0.55, top), aspect="equal")
     _score_ticks(ax.xaxis, top)
     _score_ticks(ax.yaxis, top)
-    ax.text(0.03, 0.97, _agreement(pairs), transform=ax.transAxes, va="top", color=INK)
+    ax.text(0.97, 0.16, _agreement(pairs), transform=ax.transAxes, ha="right", va="bottom", color=INK)
     both_zero = int(((pairs.reference == 0) & (pairs.measured == 0)).sum())
     if both_zero > 1:
-        ax.annotate(f"{both_zero} at 0", (0.0, 0.0), (8, -8), textcoords="offset points", fontsize=7)
+        ax.annotate(f"{both_zero:,} at 0", (0.0, 0.0), (8, -8), textcoords="offset points", fontsize=7)
 
 
-def bland_altman_figure(pairs: Pairs) -> Figure:
-    """Return the difference over the mean of the two scores, with bias and 95 % limits of agreement."""
-    figure, ax = _figure(1, 1, (6.4, 4.0))
-    mean, difference = (pairs.reference + pairs.measured) / 2, pairs.measured - pairs.reference
-    limits = bland_altman(pairs.reference, pairs.measured)
+def bland_altman_figure(pairs: Pairs, scale: str = "plain") -> Figure:
+    """Return the difference over the mean of the two scores, with bias, limits of agreement and their intervals.
+
+    Parameters
+    ----------
+    pairs : Pairs
+    scale : str
+        ``plain``; ``log``: the ratio of 1 + score on a logarithmic axis; ``square-root``: of the square roots.
+    """
+    figure, ax = _figure(1, 1, (6.6, 4.0))
+    limits = limits_of_agreement(pairs.reference, pairs.measured, scale)
+    change = TRANSFORMS[scale]
+    difference = change(pairs.measured) - change(pairs.reference)
+    mean = (pairs.reference + pairs.measured) / 2
     top = np.log1p(_top(pairs))
     ax.axhline(0, color=FAINT, lw=0.8)
-    ax.axhspan(limits.bias.low, limits.bias.high, color=LINE, alpha=0.15, lw=0)
+    for low, high in ((limits.bias.low, limits.bias.high), limits.low_interval, limits.high_interval):
+        ax.axhspan(low, high, color=LINE, alpha=0.13, lw=0)
     ax.axhline(limits.bias.value, color=LINE, lw=1.2)
     for value in (limits.low, limits.high):
         ax.axhline(value, color=LINE, lw=1.0, ls=(0, (5, 3)))
-    ax.scatter(np.log1p(mean), difference, s=12, color=pairs.color, alpha=0.6, lw=0.3, edgecolors=INK)
+    _points(ax, np.log1p(mean), difference, pairs.color)
     for value, words, side in (
         (limits.high, "+1.96 SD", "bottom"),
         (limits.bias.value, "bias", "bottom"),
         (limits.low, "-1.96 SD", "top"),
     ):
-        ax.annotate(f"{words} {value:+.1f}", (1.005, value), xycoords=("axes fraction", "data"), va=side, fontsize=8)
+        shown = f"× {np.exp(value):.2f}" if scale == "log" else f"{value:+.1f}"
+        ax.annotate(f"{words} {shown}", (1.005, value), xycoords=("axes fraction", "data"), va=side, fontsize=8)
     ax.set_xlim(-0.25, top)
     _score_ticks(ax.xaxis, top)
-    _labels(ax, "Mean of reference and automatic Agatston", "Automatic - reference Agatston", pairs.title)
+    first, second = pairs.names
+    what = {
+        "plain": f"{second} - {first.lower()} {pairs.score}",
+        "log": f"(1 + {second.lower()}) / (1 + {first.lower()})",
+        "square-root": f"Difference of square roots, {second.lower()} - {first.lower()}",
+    }[scale]
+    if scale == "log":
+        _ratio_ticks(ax)
+    _labels(ax, f"Mean of {first.lower()} and {second.lower()} {pairs.score}", what, pairs.title)
     return figure
 
 
-def confusion_figure(matrix: np.ndarray, categories: Sequence[str], title: str = "") -> Figure:
+def confusion_figure(
+    matrix: np.ndarray, categories: Sequence[str], title: str = "", names: tuple[str, str] = ("Reference", "Automatic")
+) -> Figure:
     """Return a confusion matrix (rows: reference) with counts and the share of each row."""
     matrix = np.asarray(matrix)
-    figure, ax = _figure(1, 1, (4.6, 4.2))
+    side = max(4.2, 0.85 * len(matrix))
+    figure, ax = _figure(1, 1, (side + 0.4, side))
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(matrix):
         ink = "white" if share[row, column] > 0.55 else (INK if count else "#c4c4c4")
         words = f"{count}\n{share[row, column]:.0%}" if count else "0"
         ax.text(column, row, words, ha="center", va="center", color=ink, fontsize=9)
-    ax.set_xticks(range(len(categories)), categories)
-    ax.set_yticks(range(len(categories)), categories)
+    shown = [textwrap.fill(name, LABEL_WIDTH) for name in categories]
+    ax.set_xticks(range(len(categories)), shown)
+    ax.set_yticks(range(len(categories)), shown)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    _labels(ax, "Automatic category", "Reference category", title)
+    _labels(ax, f"{names[1]} category", f"{names[0]} category", title)
     return figure
 
 
@@ -169,10 +211,11 @@ def reliability_figure(bins: Sequence[ReliabilityBin], error: float, title: str 
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; an existing file is replaced at once."""
+    """Write a figure as PNG or SVG, by its name; an existing file is replaced at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.stem + ".tmp.png")
-    figure.savefig(temporary, dpi=DPI, metadata={"Software": "CACScoring"})
+    temporary = path.with_name(f"{path.stem}.tmp{path.suffix}")
+    about = {"Creator": "CACScoring", "Date": None} if path.suffix == ".svg" else {"Software": "CACScoring"}
+    figure.savefig(temporary, dpi=DPI, metadata=about)
     temporary.replace(path)
 
 
@@ -186,9 +229,9 @@ def regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
     return slope, float(y.mean() - slope * x.mean())
 
 
-def wilson_interval(share: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % interval of a share (Wilson, J Am Stat Assoc 1927;22:209-12)."""
-    z = 1.959964
+def wilson_interval(share: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval of a share (Wilson, J Am Stat Assoc 1927;22:209-12)."""
+    z = float(stats.norm.ppf((1 + confidence) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return middle - half, middle + half
@@ -218,6 +261,24 @@ def _score_ticks(axis: Any, top: float) -> None:
     axis.set_ticks([np.log1p(tick) for tick in shown], [f"{tick:,}" for tick in shown])
 
 
+def _ratio_ticks(ax: Axes) -> None:
+    """Name the ticks of a logarithmic axis of ratios."""
+    low, high = ax.get_ylim()
+    ratios = [r for k in range(-4, 5) for r in (10.0**k, 2 * 10.0**k, 5 * 10.0**k) if low <= np.log(r) <= high]
+    if len(ratios) > 9:
+        ratios = [r for r in ratios if np.isclose(np.log10(r) % 1, 0)]
+    ax.set_yticks([np.log(r) for r in ratios], [f"{r:g}" for r in ratios])
+
+
+def _points(ax: Axes, x: np.ndarray, y: np.ndarray, color: Any, weight: np.ndarray | float = 1.0) -> None:
+    """Draw points; many are small, faint and one picture, so that an SVG stays small."""
+    n = len(x)
+    size, alpha, edge = (12.0, 0.65, 0.3) if n <= FAINT_FROM else (4.0, 0.25, 0.0)
+    ax.scatter(
+        x, y, s=size * weight, color=color, alpha=alpha, lw=edge, edgecolors=INK, rasterized=n > MOST_DRAWN_AS_LINES
+    )
+
+
 def _counted(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the points that differ, and how often each occurs."""
     points, n = np.unique(np.stack([x, y], axis=1), axis=0, return_counts=True)
@@ -231,7 +292,7 @@ def _agreement(pairs: Pairs) -> str:
     icc = icc_2_1(pairs.reference, pairs.measured)
     if not np.isfinite(icc.value):
         return f"n = {n}"
-    return f"n = {n}\nICC = {icc.value:.3f}\n[{icc.low:.3f}, {icc.high:.3f}]"
+    return f"n = {n:,}\nICC = {icc.value:.3f}\n[{icc.low:.3f}, {icc.high:.3f}]"
 
 
 def _equation(slope: float, offset: float) -> str:

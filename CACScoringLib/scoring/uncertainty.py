@@ -121,8 +121,9 @@ def review_message(uncertainty: ScoreUncertainty, risk: Mapping[str, str]) -> st
     others = {group: p for group, p in uncertainty.categories[REVIEW_SCHEME].items() if group != stated}
     next_one = max(others, key=others.get)
     return (
-        f"The risk category {stated} ({REVIEW_SCHEME}) is in doubt: its probability is {uncertainty.of(risk):.0%}, "
-        f"that of {next_one} is {others[next_one]:.0%} (calibrated on synthetic patients only); check the lesions."
+        f"Look at the lesions: the risk category {stated} ({REVIEW_SCHEME}) has a probability of "
+        f"{uncertainty.of(risk):.1%}, below the limit for review of {uncertainty.review_below or 1.0:.1%} "
+        f"(next: {next_one}, {others[next_one]:.1%}); calibrated on synthetic patients only."
     )
 
 

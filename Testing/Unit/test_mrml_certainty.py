@@ -129,11 +129,11 @@ def test_the_outcome_table_and_the_headline_say_it(working, desk):
     session = ScoringSession(logic)
     session.setNodes(volume, segmentation)
     assert "probability 60%" in session.headline()
-    assert "in doubt" in session.findingsText()
+    assert "Look at the lesions" in session.findingsText()
     view = OutcomeView(working.scene, "certainty")
     view.update(session.document())
     table = view.outcomeTableNode
     rows = {table.GetCellText(row, 0): table.GetCellText(row, 7) for row in range(table.GetNumberOfRows())}
     assert "Agatston 90 % interval 0 to 27" in rows["Certainty"]
-    assert "in doubt" in rows["Warning"]
+    assert "Look at the lesions" in rows["Warning"]
     session.close()

@@ -1,0 +1,171 @@
+"""``cacscoring cohort outcomes``: what scores say about events, from one table to figures and a report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from CACScoringLib.commands.exit_codes import DONE, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from CACScoringLib.cohort.outcomes import Outcomes
+    from CACScoringLib.cohort.progression_table import CohortProgression
+
+REPORT, NUMBERS = "outcomes.html", "outcomes.json"
+SUMMARY = "survival, hazard ratios, reclassification and predictive value of zero in a table with follow-up"
+TWO_SCANS = ("repeat_score", "volume", "repeat_volume", "date", "repeat_date")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``cohort outcomes``."""
+    parser.add_argument("table", type=Path, metavar="TABLE", help="CSV, Parquet or Excel, one row a patient")
+    parser.add_argument("--time", required=True, metavar="COLUMN", help="follow-up time")
+    parser.add_argument("--event", required=True, metavar="COLUMN", help="whether it ended with an event: 0 or 1")
+    parser.add_argument("--score", default="agatston", metavar="COLUMN", help="Agatston score (default: agatston)")
+    parser.add_argument("--compare", metavar="COLUMN", help="second score of the same patients, compared with it")
+    parser.add_argument("--covariates", default="", metavar="A,B,C", help="columns of the multivariable model")
+    parser.add_argument("--scheme", default="spect-pet-4", metavar="NAME", help="risk groups (default: spect-pet-4)")
+    parser.add_argument("--unit", default="years", help="of the follow-up time, for axes (default: years)")
+    parser.add_argument("--event-name", default="event", metavar="NAME", help="for axes and texts, such as MACE")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the report, the numbers and the figures")
+    scans = parser.add_argument_group("progression between two scans (all five, beside --score)")
+    for name in TWO_SCANS:
+        scans.add_argument(f"--{name.replace('_', '-')}", metavar="COLUMN")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the table, take the statistics, show them, and write them where asked."""
+    from CACScoringLib.cohort.follow_up import follow_up
+    from CACScoringLib.cohort.outcomes import outcomes
+    from CACScoringLib.cohort.tables import read_table
+
+    table = read_table(args.table)
+    patients = follow_up(
+        table,
+        time=args.time,
+        event=args.event,
+        score=args.score,
+        compare=args.compare,
+        covariates=[name.strip() for name in args.covariates.split(",") if name.strip()],
+        scheme=args.scheme,
+        unit=args.unit,
+    )
+    progress = _progression(table, args)
+    result = outcomes(patients, seed=args.seed)
+    if args.output:
+        write_outcomes(result, args.output, table=table, event_name=args.event_name, progress=progress)
+    _show(result, progress)
+    return DONE
+
+
+def write_outcomes(
+    result: Outcomes,
+    folder: Path,
+    *,
+    table: pd.DataFrame | None = None,
+    event_name: str = "event",
+    progress: CohortProgression | None = None,
+) -> list[Path]:
+    """Write report, numbers and figures of a cohort, and return their paths.
+
+    Parameters
+    ----------
+    result : Outcomes
+    folder : Path
+    table : DataFrame, optional
+        Where the scores come from, for the methods paragraph.
+    event_name : str
+    progress : CohortProgression, optional
+    """
+    from CACScoringLib.cohort.figures_outcomes import save_outcome_figure
+    from CACScoringLib.cohort.outcomes_json import outcomes_json
+    from CACScoringLib.cohort.outcomes_methods import methods, provenance
+    from CACScoringLib.cohort.outcomes_report import outcome_sections
+    from CACScoringLib.cohort.outcomes_words import progression_table, tables
+    from CACScoringLib.cohort.report_html import write_page
+    from CACScoringLib.report.staging import write_text
+
+    words = methods(result, event_name, "" if table is None else provenance(table), progress is not None)
+    folder.mkdir(parents=True, exist_ok=True)
+    written, pictures = [], []
+    for name, caption, figure in figures(result, event_name):
+        files = save_outcome_figure(figure, folder / name)
+        written += files
+        pictures.append((files[0], caption))
+    shown = tables(result) + ([progression_table(progress)] if progress else [])
+    findings = (*result.findings, *(progress.findings if progress else ()))
+    sections = outcome_sections(result, pictures, shown, findings, words)
+    write_page(folder / REPORT, f"Outcomes by calcium score: {event_name}", lead(result), sections)
+    write_text(folder / NUMBERS, outcomes_json(result, words, progress))
+    return [folder / REPORT, folder / NUMBERS, *written]
+
+
+def figures(result: Outcomes, event_name: str = "event") -> list[tuple[str, str, Figure]]:
+    """Return the figures of a cohort: name of the file, caption, and the figure."""
+    from CACScoringLib.cohort.figures_outcomes import OutcomePanel, forest_figure, outcome_figure
+
+    groups = len(result.patients.scheme.groups)
+    panels = [
+        OutcomePanel(part.score.name, part.curves, part.log_rank, part.univariable, groups) for part in result.scores
+    ]
+    made = [
+        (
+            "outcomes",
+            f"{event_name}-free survival by calcium score (Kaplan-Meier with 95 % bands and numbers at risk), and "
+            "hazard ratios of univariable Cox models.",
+            outcome_figure(panels, result.patients.unit, event_name),
+        )
+    ]
+    for place, part in enumerate(result.scores, start=1):
+        if part.multivariable:
+            title = f"Multivariable model of {part.score.name}"
+            name = "forest" if len(result.scores) == 1 else f"forest-{place}"
+            made.append(
+                (name, f"{title}: hazard ratios with 95 % intervals.", forest_figure(part.multivariable.terms, title))
+            )
+    return made
+
+
+def lead(result: Outcomes) -> str:
+    """Return the cohort in one line."""
+    patients = result.patients
+    middle, low, high = result.follow_up
+    events = int(patients.event.sum())
+    return (
+        f"{patients.n:,} patients, {events:,} with an event ({events / patients.n:.0%}), observed for a median of "
+        f"{middle:.3g} {patients.unit} (quartiles {low:.3g}, {high:.3g})."
+    )
+
+
+def _progression(table: pd.DataFrame, args: argparse.Namespace) -> CohortProgression | None:
+    """Return the progression between two scans where its columns are named."""
+    from CACScoringLib.cohort.progression_table import ProgressionColumns, cohort_progression
+
+    given = {name: getattr(args, name) for name in TWO_SCANS}
+    absent = [f"--{name.replace('_', '-')}" for name, column in given.items() if not column]
+    if len(absent) == len(given):
+        return None
+    if absent:
+        raise UsageError(f"Progression between two scans needs {', '.join(absent)} as well.")
+    return cohort_progression(table, ProgressionColumns(score=args.score, **given))
+
+
+def _show(result: Outcomes, progress: CohortProgression | None) -> None:
+    """Write the tables to standard output and the findings to standard error."""
+    import sys
+
+    from CACScoringLib.cohort.outcomes_words import progression_table, tables
+    from CACScoringLib.commands.console import print_lines, print_table
+
+    print_lines([lead(result)])
+    for table in tables(result) + ([progression_table(progress)] if progress else []):
+        print_lines(["", table.title])
+        print_table(table.header, table.rows)
+        print_lines([table.note] if table.note else [])
+    found = (*result.findings, *(progress.findings if progress else ()))
+    print_lines([f"{finding.severity.value}: {finding.message}" for finding in found], sys.stderr)
