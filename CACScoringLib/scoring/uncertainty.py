@@ -30,6 +30,8 @@ STEP = 0.25
 MOST_SUMS = 2048
 LEAST_PROBABILITY = 1e-9
 """Sums less probable than this are dropped where there are many."""
+LEAST_EXTENT = 1e-6
+"""Spreads of ln(total) below this count as none."""
 NODES = 5
 """Points at which the shift of a scan is integrated (Gauss and Hermite)."""
 
@@ -217,7 +219,7 @@ def category_probabilities(
     extent : float
         Standard deviation of ln(total) round each of the values.
     """
-    if extent <= 0:
+    if extent < LEAST_EXTENT:
         return np.bincount([scheme.index(v) for v in values], weights=chance, minlength=len(scheme.groups))
     positive = values > 0
     logarithm = np.log(values[positive])

@@ -77,7 +77,7 @@ def test_table_is_written_between_its_marks_and_the_page_around_it_stays(tmp_pat
     page = tmp_path / "page.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write_table(markdown(*comparison_rows([comparison(10.0, 12.0)])), page)
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
     assert text.startswith(f"before\n{BEGIN}\n| measure | real | synthetic | within 25 % |\n")
     assert f"| {JUDGED[0]} | 10 | 12 ± 0 | yes |\n{END}\nafter\n" in text
     assert "old" not in text

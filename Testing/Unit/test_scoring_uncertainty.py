@@ -147,8 +147,8 @@ def test_a_category_in_doubt_is_a_warning_that_names_the_next_one():
     result = score(ct, labels).with_uncertainty(doubtful(0.8))
     (finding,) = [f for f in result.findings if f.code == REVIEW]
     assert finding.severity.value == "warning"
-    assert "60%" in finding.message
-    assert "0 is 30%" in finding.message
+    assert "60.0%" in finding.message
+    assert "next: 0, 30.0%" in finding.message
     assert "synthetic patients only" in finding.message
     document = result.as_dict()["uncertainty"]
     assert document["needs_review"] is True
