@@ -139,8 +139,13 @@ def needed_probability(size_mm3: np.ndarray, settings: DecisionSettings) -> np.n
 def _island_means(values: np.ndarray, candidates: Candidates) -> np.ndarray:
     """Average per-voxel probabilities over each island: (count, classes)."""
     sizes = np.maximum(np.bincount(candidates.lesion, minlength=candidates.count), 1)
+    return (island_sums(values, candidates) / sizes[:, None]).astype(np.float32)
+
+
+def island_sums(values: np.ndarray, candidates: Candidates) -> np.ndarray:
+    """Add per-voxel values (n, classes) over each island: float64 (count, classes)."""
     columns = [np.bincount(candidates.lesion, weights=column, minlength=candidates.count) for column in values.T]
-    return (np.stack(columns, axis=1) / sizes[:, None]).astype(np.float32)
+    return np.stack(columns, axis=1)
 
 
 def _label_of(

@@ -7,7 +7,7 @@ import numpy as np
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.inference.confidence import Parts, UncertaintySettings, confidence, divide, features
-from CACScoringLib.inference.lesions import LesionDecision
+from CACScoringLib.inference.lesions import LesionDecision, island_sums
 from CACScoringLib.scoring.parts import part_agatston
 from CACScoringLib.scoring.uncertainty import ScoreUncertainty, score_uncertainty
 
@@ -60,9 +60,7 @@ def island_confidence(
     chosen = coronary[parts.island] == parts.coronary
     sure = np.where(coronary, 0.0, 1.0)
     sure[parts.island[chosen]] = probability[chosen]
-    sums = np.stack(
-        [np.bincount(candidates.lesion, weights=column, minlength=candidates.count) for column in calcium.T], axis=1
-    )
+    sums = island_sums(calcium, candidates)
     vessel = sums[np.arange(candidates.count), np.where(coronary, decision.lesion_label, 1)]
     share = vessel / np.maximum(sums[:, 1:].sum(axis=1), 1e-6)
     return np.where(coronary, sure * share, (1.0 - sure) * decision.probability).astype(np.float32)

@@ -16,7 +16,7 @@ from CACScoringLib.training.datasets import ScanFiles, list_scans, merge_left_ma
 from CACScoringLib.training.datasets.layouts import read_scans
 from CACScoringLib.training.datasets.scan import LabelledScan
 from CACScoringLib.training.evaluation import SCHEME, summarize_group
-from CACScoringLib.training.patient_result import PatientResult, agatston_of, match_lesions, threshold_of
+from CACScoringLib.training.patient_result import PatientResult, compared
 
 FILE = "evaluation-data.json"
 MERGED = "the labels count the left main as LAD, so the method's left main counts as LAD too"
@@ -42,21 +42,7 @@ def evaluate_scan(
         labels = merge_left_main(labels)
     predicted = score(scan.ct, labels, preset=preset)
     seconds = time.perf_counter() - started
-    reference = score(scan.ct, scan.labels, preset=preset)
-    counts = match_lesions(scan.ct, scan.labels, labels, threshold_of(reference))
-    return PatientResult(
-        protocol=layout,
-        seed=number,
-        reference=agatston_of(reference),
-        predicted=agatston_of(predicted),
-        reference_category=reference.risk[SCHEME],
-        predicted_category=predicted.risk[SCHEME],
-        lesions=counts[0],
-        lesions_found=counts[1],
-        lesions_right_vessel=counts[2],
-        false_lesions=counts[3],
-        seconds=seconds,
-    )
+    return compared(layout, number, scan.ct, scan.labels, labels, predicted, scheme=SCHEME, seconds=seconds)
 
 
 def run_on_data(args: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.methods import predict
-from CACScoringLib.scoring import score
+from CACScoringLib.scoring import CalciumScore, score
 from CACScoringLib.vocabulary import Vessel
 
 NAMES = ("total", *(v.name for v in Vessel))
@@ -92,8 +92,46 @@ def evaluate_patient(
     predicted = score(patient.ct, prediction.labels, preset=preset)
     sure = prediction.uncertainty
     seconds = time.perf_counter() - started
-    reference = score(patient.ct, patient.labels, preset=preset)
-    counts = match_lesions(patient.ct, patient.labels, prediction.labels, threshold_of(reference))
+    result = compared(
+        protocol, seed, patient.ct, patient.labels, prediction.labels, predicted, scheme=scheme, seconds=seconds
+    )
+    if sure is None:
+        return result
+    return replace(
+        result,
+        category_probability=sure.categories[scheme],
+        agatston_interval=(sure.agatston_interval[0], sure.agatston_interval[2]),
+        needs_review=sure.needs_review(predicted.risk),
+    )
+
+
+def compared(
+    protocol: str,
+    seed: int,
+    ct: CTVolume,
+    truth: np.ndarray,
+    labels: np.ndarray,
+    predicted: CalciumScore,
+    *,
+    scheme: str,
+    seconds: float,
+) -> PatientResult:
+    """Return how the labels of a method compare with the true ones on the same image, scored by the same preset.
+
+    Parameters
+    ----------
+    protocol, seed
+        Name the case.
+    ct : CTVolume
+    truth, labels : ndarray of uint8, shape (z, y, x)
+    predicted : CalciumScore
+        Of ``labels``.
+    scheme : str
+    seconds : float
+        What the method took.
+    """
+    reference = score(ct, truth, preset=predicted.preset.name)
+    counts = match_lesions(ct, truth, labels, threshold_of(reference))
     return PatientResult(
         protocol=protocol,
         seed=seed,
@@ -106,9 +144,6 @@ def evaluate_patient(
         lesions_right_vessel=counts[2],
         false_lesions=counts[3],
         seconds=seconds,
-        category_probability={} if sure is None else sure.categories[scheme],
-        agatston_interval=() if sure is None else (sure.agatston_interval[0], sure.agatston_interval[2]),
-        needs_review=None if sure is None else sure.needs_review(predicted.risk),
     )
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from cohort_samples import NGUYEN, SARTORETTI
 
 from CACScoringLib.cohort.agreement import (
     agreement_weights,
@@ -21,17 +22,6 @@ from CACScoringLib.cohort.agreement import (
 )
 
 SHROUT_FLEISS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
-SARTORETTI = np.array([[0, 1, 0, 0], [0, 49, 0, 0], [0, 1, 23, 2], [0, 0, 0, 36]])
-NGUYEN = np.array(
-    [
-        [240, 3, 0, 1, 0, 0],
-        [0, 142, 0, 0, 0, 0],
-        [0, 0, 206, 4, 5, 1],
-        [0, 0, 2, 238, 0, 12],
-        [1, 0, 1, 1, 227, 0],
-        [0, 2, 1, 12, 0, 286],
-    ]
-)
 
 
 def test_icc_agreement_is_that_of_shrout_and_fleiss_1979():

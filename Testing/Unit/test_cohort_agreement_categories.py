@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from cohort_samples import NGUYEN, SARTORETTI
 
 from CACScoringLib.cohort.agreement import kappa_of_matrix
 from CACScoringLib.cohort.agreement_categories import (
@@ -20,17 +21,6 @@ from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.scoring.risk import SCHEMES
 
 GROUPS = ("0", "1-100", "101-400", ">400")
-SARTORETTI = np.array([[0, 1, 0, 0], [0, 49, 0, 0], [0, 1, 23, 2], [0, 0, 0, 36]])
-NGUYEN = np.array(
-    [
-        [240, 3, 0, 1, 0, 0],
-        [0, 142, 0, 0, 0, 0],
-        [0, 0, 206, 4, 5, 1],
-        [0, 0, 2, 238, 0, 12],
-        [1, 0, 1, 1, 227, 0],
-        [0, 2, 1, 12, 0, 286],
-    ]
-)
 FLEISS_COHEN_EVERITT = np.array([[106, 10, 4], [22, 28, 10], [2, 12, 6]])
 """Psychol Bull 1969;72:323-7: two psychiatrists, 200 patients; printed kappa 0.429."""
 
