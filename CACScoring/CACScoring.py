@@ -167,7 +167,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Shows a ``ScoringSession`` and calls its methods."""
 
     def __init__(self, parent=None):
-        self.logic = self.session = self.parameters = self.review = None
+        self.logic = self.session = self.parameters = self.review = self.cohort = None
         self._connection = None
         self._adopting = False
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -194,6 +194,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.timer.connect("timeout()", self.onTimer)
         self._connectButtons()
         self._addReview()
+        self._addCohort()
         for event, slot in (
             ("StartCloseEvent", self.onSceneStartClose),
             ("EndCloseEvent", self.onSceneEndClose),
@@ -226,6 +227,12 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         )
         self.ui.reviewSection.layout().addWidget(self.review.widget)
 
+    def _addCohort(self):
+        from CACScoringDesktop.cohort_panel import CohortPanel
+
+        self.cohort = CohortPanel(self.resourcePath("UI/CACScoringCohort.ui"), lambda: self.settings.wheelsFolder)
+        self.ui.cohortSection.layout().addWidget(self.cohort.widget)
+
     def onCaseOpened(self, volumeNode, segmentationNode):
         """Score the case of a review that was opened, with the preset and the tube voltage of the review."""
         if self.parameters is None:
@@ -242,6 +249,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """End what runs, when the module is closed or reloaded."""
         self.timer.stop()
         self.review.cleanup()
+        self.cohort.cleanup()
         self.disconnectParameters()
         self.removeObservers()
         self.session.close()
@@ -335,11 +343,13 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onSceneEndClose(self, caller, event):
         """Begin again in the empty scene."""
+        self.cohort.sceneChanged()
         if self.parent.isEntered:
             self.connectParameters()
 
     def onSceneEndImport(self, caller, event):
         """Read the parameter node anew: a scene that is loaded changes it behind its wrapper's back."""
+        self.cohort.sceneChanged()
         self.disconnectParameters()
         if self.parent.isEntered:
             self.connectParameters()

@@ -69,8 +69,37 @@ class Installed:
     packages: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Needs:
+    """What is needed for something.
+
+    Attributes
+    ----------
+    file : str
+        List of packages in Resources.
+    torch : bool
+        PyTorch as well.
+    declined : str
+        What a person is told who does not want them, a sentence.
+    """
+
+    file: str
+    torch: bool
+    declined: str
+
+
+NETWORK = Needs(
+    "requirements.txt", True, "Without these Python packages the network cannot run: score again to install them."
+)
+COHORT = Needs(
+    "requirements-cohort.txt",
+    False,
+    "Without these Python packages no statistics can be taken: run again to install them.",
+)
+
+
 class Installer:
-    """Makes sure that what the network needs is there.
+    """Makes sure that what the network, or something else, needs is there.
 
     Parameters
     ----------
@@ -80,6 +109,8 @@ class Installer:
         Returns a TorchInstaller; that of the PyTorch extension when absent. ImportError if there is none.
     version : callable, optional
         Returns the installed version of a package, or None.
+    needs : Needs
+        Packages; those of the network when absent.
     """
 
     def __init__(
@@ -87,7 +118,9 @@ class Installer:
         packaging: Packaging | None = None,
         torchInstaller: Callable[[], TorchInstaller] | None = None,
         version: Callable[[str], str | None] | None = None,
+        needs: Needs = NETWORK,
     ):
+        self._needs = needs
         self._packaging = packaging
         self._torch_installer = torchInstaller or pytorch_extension
         self._version = version or installed_version
@@ -140,10 +173,13 @@ class Installer:
 
     def _requirements(self) -> list[Any]:
         packaging = self._slicer_packaging()
+        listed = packaging.load_requirements(requirements_file(self._needs.file))
+        if not self._needs.torch:
+            return listed
         with tempfile.TemporaryDirectory(prefix="cacscoring-") as folder:
             torch = Path(folder) / "torch.txt"  # so that the requirement is of the type that packaging wants
             torch.write_text(torch_requirement() + "\n", encoding="utf-8")
-            return [*packaging.load_requirements(torch), *packaging.load_requirements(requirements_file())]
+            return [*packaging.load_requirements(torch), *listed]
 
     def _missing(self, requirements: Iterable[Any]) -> list[Any]:
         packaging = self._slicer_packaging()
@@ -176,8 +212,7 @@ class Installer:
                 message = f"Installing {names} failed ({_said(error)}). {_advice()}"
                 raise InstallError("install-failed", message) from error
             except RuntimeError as error:
-                message = "Without these Python packages the network cannot run: score again to install them."
-                raise InstallError("install-declined", message) from error
+                raise InstallError("install-declined", self._needs.declined) from error
             except OSError as error:
                 raise InstallError(
                     "install-failed", f"pip could not be started ({_said(error)}). {_advice()}"
@@ -215,9 +250,9 @@ class Installer:
         return self._packaging
 
 
-def requirements_file() -> Path:
+def requirements_file(name: str = NETWORK.file) -> Path:
     """Return the file that lists what Slicer lacks, torch aside."""
-    return resources_dir() / "requirements.txt"
+    return resources_dir() / name
 
 
 def torch_requirement(platform: str | None = None) -> str:

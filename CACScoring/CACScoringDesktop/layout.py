@@ -3,6 +3,8 @@
 import slicer
 import vtk
 
+from CACScoringDesktop.plot_ticks import nameTicks
+
 
 def showTable(tableNode):
     """Show a table in the layout, which gets a place for tables where it has none."""
@@ -23,19 +25,37 @@ def showChart(chartNode, bars=()):
     for index in range(manager.plotViewCount if manager is not None else 0):
         widget = manager.plotWidget(index)
         shown = widget.mrmlPlotViewNode().GetPlotChartNodeID() == chartNode.GetID()
-        _nameTicks(widget.plotView().chart().GetAxis(vtk.vtkAxis.BOTTOM), bars if shown else ())
+        nameTicks(widget.plotView().chart().GetAxis(vtk.vtkAxis.BOTTOM), bars if shown else ())
 
 
-def _nameTicks(axis, bars):
-    """Write names below an axis; its own numbers again without any."""
-    positions, names = vtk.vtkDoubleArray(), vtk.vtkStringArray()
-    for position, name in bars:
-        positions.InsertNextValue(position)
-        names.InsertNextValue(name)
-    if bars:
-        axis.SetCustomTickPositions(positions, names)
+COHORT_LAYOUT = 58062
+"""Number of our layout; Slicer's own are below 1000."""
+COHORT_LAYOUT_XML = """
+<layout type="vertical" split="true">
+ <item splitSize="620"><view class="vtkMRMLPlotViewNode" singletontag="PlotView1">
+  <property name="viewlabel" action="default">P</property></view></item>
+ <item splitSize="380"><view class="vtkMRMLTableViewNode" singletontag="TableView1">
+  <property name="viewlabel" action="default">T</property></view></item>
+</layout>
+"""
+
+
+def showResult(node):
+    """Show a chart or a table of a cohort in a layout that has a place for both, and none for scans."""
+    manager = slicer.app.layoutManager()
+    if manager is None or node is None:
+        return
+    layoutNode = manager.layoutLogic().GetLayoutNode()
+    if not layoutNode.IsLayoutDescription(COHORT_LAYOUT):
+        layoutNode.AddLayoutDescription(COHORT_LAYOUT, COHORT_LAYOUT_XML)
+    manager.setLayout(COHORT_LAYOUT)
+    logic, selection = slicer.app.applicationLogic(), slicer.app.applicationLogic().GetSelectionNode()
+    if node.IsA("vtkMRMLPlotChartNode"):
+        selection.SetActivePlotChartID(node.GetID())
+        logic.PropagatePlotChartSelection()
     else:
-        axis.SetCustomTickPositions(None, None)
+        selection.SetActiveTableID(node.GetID())
+        logic.PropagateTableSelection()
 
 
 def showVolume(volumeNode):

@@ -89,6 +89,28 @@ class LimitsOfAgreement:
     high_interval: tuple[float, float] = (math.nan, math.nan)
 
 
+@dataclass(frozen=True)
+class PairedTest:
+    """A two-sided test of two measurements, or two scores, of the same subjects.
+
+    Attributes
+    ----------
+    name : str
+    statistic, p : float
+        NaN where the test is not defined.
+    n : int
+        Subjects that count; of Wilcoxon's those that differ.
+    note : str
+        How it was done, or why it is not defined.
+    """
+
+    name: str
+    statistic: float
+    p: float
+    n: int
+    note: str = ""
+
+
 def icc_2_1(a: Sequence[float], b: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Return the intraclass correlation of two raters: two-way, absolute agreement, single measure.
 

@@ -10,6 +10,7 @@ import numpy as np
 from CACScoringLib.cohort.agreement import (
     Estimate,
     LimitsOfAgreement,
+    PairedTest,
     icc_2_1,
     icc_3_1,
 )
@@ -23,7 +24,6 @@ from CACScoringLib.cohort.agreement_categories import (
 from CACScoringLib.cohort.agreement_continuous import (
     TRANSFORMS,
     Line,
-    PairedTest,
     concordance_index,
     limits_of_agreement,
     lin_concordance,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from CACScoringLib.cohort.agreement import Estimate, LimitsOfAgreement, bland_altman
+from CACScoringLib.cohort.agreement import Estimate, LimitsOfAgreement, PairedTest, bland_altman
 
 TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "plain": np.asarray,
@@ -37,28 +37,6 @@ class Line:
     intercept: Estimate
     r_squared: float
     p: float
-
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A two-sided test of paired differences.
-
-    Attributes
-    ----------
-    name : str
-    statistic, p : float
-        NaN where the test is not defined.
-    n : int
-        Pairs that count; of Wilcoxon's those that differ.
-    note : str
-        How it was done, or why it is not defined.
-    """
-
-    name: str
-    statistic: float
-    p: float
-    n: int
-    note: str = ""
 
 
 def linear_regression(x: Sequence[float], y: Sequence[float], confidence: float = 0.95) -> Line:

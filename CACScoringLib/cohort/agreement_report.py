@@ -14,11 +14,12 @@ import numpy as np
 from CACScoringLib import __version__
 from CACScoringLib.cohort import figures as draw
 from CACScoringLib.cohort import report_html as html
-from CACScoringLib.cohort.agreement import Estimate
+from CACScoringLib.cohort.agreement import Estimate, PairedTest
 from CACScoringLib.cohort.agreement_analysis import Agreement, ScoreAgreement
 from CACScoringLib.cohort.agreement_categories import CategoryAgreement, ClassReport
-from CACScoringLib.cohort.agreement_continuous import TRANSFORMS, PairedTest
+from CACScoringLib.cohort.agreement_continuous import TRANSFORMS
 from CACScoringLib.cohort.agreement_words import FIELDS, methods_paragraph, rows
+from CACScoringLib.cohort.p_words import DASH, p_words
 from CACScoringLib.cohort.repeatability import Repeatability
 from CACScoringLib.cohort.score_pairs import MEASURES, TOTAL, ScorePairs
 from CACScoringLib.report.staging import write_text
@@ -35,7 +36,6 @@ BY_SCORE_ALONE = (
     "All groups follow from the total score alone: without the percentile of scct-2017 and the number of vessels of "
     "cac-drs."
 )
-DASH = "–"
 
 
 def write_agreement(result: Agreement, folder: Path, title: str = "Agreement of calcium scores") -> list[Path]:
@@ -58,7 +58,7 @@ def write_agreement(result: Agreement, folder: Path, title: str = "Agreement of 
         pictures[name] = path if path.stat().st_size <= MOST_SVG_BYTES else path.with_suffix(".png")
     write_text(folder / CSV, to_csv(result))
     write_text(folder / JSON, json.dumps(as_document(result), indent=1, allow_nan=False) + "\n")
-    html.write_page(folder / HTML, title, _lead(result), sections(result, pictures))
+    html.write_page(folder / HTML, title, report_lead(result), sections(result, pictures))
     return [folder / HTML, folder / CSV, folder / JSON, *written]
 
 
@@ -90,13 +90,13 @@ def figures_of(result: Agreement) -> dict[str, Figure]:
     """Return the figures by name: scatter, vessels, Bland-Altman on three scales, a confusion matrix a scheme."""
     drawn: dict[str, Figure] = {}
     if result.pairs is not None and result.scores:
-        main = _pairs(result.pairs, result.scores[0].quantity)
+        main = pairs_to_draw(result.pairs, result.scores[0].quantity)
         drawn["scatter"] = draw.scatter_figure(main)
         for scale in TRANSFORMS:
             drawn["bland-altman" if scale == "plain" else f"bland-altman-{scale}"] = draw.bland_altman_figure(
                 main, scale
             )
-        vessels = [_pairs(result.pairs, score.quantity) for score in result.scores if score.quantity != TOTAL]
+        vessels = [pairs_to_draw(result.pairs, score.quantity) for score in result.scores if score.quantity != TOTAL]
         if vessels:
             drawn["vessels"] = draw.scatter_grid(vessels)
     for entry in result.categories:
@@ -107,7 +107,8 @@ def figures_of(result: Agreement) -> dict[str, Figure]:
     return drawn
 
 
-def _pairs(pairs: ScorePairs, quantity: str) -> draw.Pairs:
+def pairs_to_draw(pairs: ScorePairs, quantity: str) -> draw.Pairs:
+    """Return the scores of one quantity as figures take them."""
     reference, measured = pairs.complete(quantity)
     color = draw.POINT if quantity == TOTAL else LABEL_BY_NAME[quantity].color
     unit = MEASURES[pairs.measure]
@@ -173,6 +174,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
             for s in result.scores
         ],
         f"Scores (mean ± SD) and their agreement, with {_percent(result)} confidence intervals",
+        name="Agreement of scores",
     )
     zeros = html.Table(
         (
@@ -188,6 +190,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
             for s in result.scores
         ],
         "Scores of zero, and medians",
+        name="Zeros and medians",
     )
     lines = html.Table(
         ("", "slope", "intercept", "R²", "slope, reversed", "intercept, reversed"),
@@ -203,6 +206,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
             for s in result.scores
         ],
         "Linear regression of measured on reference scores, and reversed: of reference on measured scores",
+        name="Linear regression",
     )
     shown = [
         html.Figure(pictures[name], caption)
@@ -212,7 +216,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
         )
         if name in pictures
     ]
-    return html.Section("Agreement of scores", [table, shown[0], lines, zeros, *shown[1:]])
+    return html.Section("Agreement of scores", [table, *shown[:1], lines, zeros, *shown[1:]])
 
 
 def _difference_section(result: Agreement, pictures: dict[str, Path]) -> html.Section:
@@ -221,12 +225,14 @@ def _difference_section(result: Agreement, pictures: dict[str, Path]) -> html.Se
         [_limits_row(score) for score in result.scores],
         "Bland-Altman: bias and 95 % limits of agreement of measured - reference; ratio of (1 + measured) to (1 + "
         "reference) from logarithms; difference of square roots",
+        name="Bland-Altman",
     )
     tests = html.Table(
         ("", "t", "p", "W", "p", "pairs that differ", ""),
         [(_title(s.quantity), *_tests_row(s.tests)) for s in result.scores],
         "Paired t-test and Wilcoxon's signed-rank test",
         text_columns=(6,),
+        name="Paired tests",
     )
     captions = {
         "bland-altman": "Difference over the mean score; bands: confidence intervals of bias and limits.",
@@ -255,9 +261,9 @@ def _tests_row(tests: tuple[PairedTest, ...]) -> tuple[str, ...]:
     note = "; ".join(dict.fromkeys(test.note for test in tests if test.note))
     return (
         fixed(student.statistic, 2),
-        p_value(student.p),
+        p_words(student.p, name=False),
         fixed(ranks.statistic, 1),
-        p_value(ranks.p),
+        p_words(ranks.p, name=False),
         f"{ranks.n:,}",
         note,
     )
@@ -279,13 +285,15 @@ def _category_section(result: Agreement, pictures: dict[str, Path]) -> html.Sect
     overview = html.Table(
         head,
         [_category_row(entry) for entry in result.categories],
-        f"Agreement of risk categories, with {_percent(result)} confidence intervals",
+        f"Agreement of risk categories of {result.categories[0].moved.n:,} cases, with {_percent(result)} confidence "
+        "intervals",
+        name="Risk categories",
     )
     main, others = result.categories[0], result.categories[1:]
     picture = pictures.get(f"confusion-{_file_name(main.scheme)}")
     caption = f"{main.scheme}: cases, and their share of the reference category."
     blocks: list[html.Block] = [overview]
-    blocks.append(html.Grid([*([html.Figure(picture, caption)] if picture else []), _class_table(main)]))
+    blocks.append(html.Grid([html.Figure(picture, caption) if picture else _matrix_table(main), _class_table(main)]))
     if others:
         blocks.append(html.Grid([_matrix_table(entry) for entry in others]))
         blocks.append(html.Paragraph(BY_SCORE_ALONE, "note"))
@@ -298,7 +306,7 @@ def _category_row(entry: CategoryAgreement) -> tuple[str, ...]:
         entry.scheme,
         *(estimate(kappa) for kappa in entry.kappa.values()),
         estimate(entry.accuracy),
-        f"{moved.changed:,} of {moved.n:,} ({100 * moved.rate:.1f} %)",
+        f"{moved.changed:,} ({100 * moved.rate:.1f} %)",
         f"{moved.up:,}",
         f"{moved.down:,}",
         f"{moved.by_more_than_one:,}",
@@ -311,15 +319,15 @@ def _class_table(entry: CategoryAgreement) -> html.Table:
         return (report.name, *(fixed(v) for v in (report.precision, report.recall, report.f1)), f"{report.reference:,}")
 
     body = [row(report) for report in (*entry.classes, entry.macro)]
-    return html.Table(("category", "precision", "recall", "F1", "n"), body, f"{entry.scheme}: each category")
+    title = f"{entry.scheme}: each category"
+    return html.Table(("category", "precision", "recall", "F1", "n"), body, title, name=title)
 
 
 def _matrix_table(entry: CategoryAgreement) -> html.Table:
     share = entry.matrix / np.maximum(entry.matrix.sum(axis=1, keepdims=True), 1)
     body = [(name, *(f"{count:,}" for count in row)) for name, row in zip(entry.categories, entry.matrix, strict=True)]
-    return html.Table(
-        ("", *entry.categories), body, f"{entry.scheme}: rows reference, columns measured", shade=share.tolist()
-    )
+    title, name = f"{entry.scheme}: rows reference, columns measured", f"Confusion matrix, {entry.scheme}"
+    return html.Table(("", *entry.categories), body, title, shade=share.tolist(), name=name)
 
 
 def _rescan_section(result: Agreement) -> html.Section:
@@ -328,11 +336,12 @@ def _rescan_section(result: Agreement) -> html.Section:
     if result.rescans is not None:
         entries += [("reference", result.rescans.reference), ("measured", result.rescans.measured)]
         test = result.rescans.difference
-        notes.append(f"Differences between the scans, measured against reference: paired t-test p {p_value(test.p)}.")
+        notes.append(f"Differences between the scans, measured against reference: paired t-test {p_words(test.p)}.")
     table = html.Table(
         ("", "n", "second - first", "ICC(2,1)", "within-subject SD", "repeatability coefficient", "within-subject CV"),
         [(name, *_repeat_row(repeat)) for name, repeat in entries],
         "Total score of two scans of each patient",
+        name="Scan-rescan reproducibility",
     )
     return html.Section("Scan-rescan reproducibility", [table, *map(html.Paragraph, notes)])
 
@@ -354,9 +363,10 @@ def _covariate_section(result: Agreement) -> html.Section:
     model = result.model
     table = html.Table(
         ("", "coefficient", "p"),
-        [(term.name, estimate(term.coefficient, 2), p_value(term.p)) for term in model.terms],
+        [(term.name, estimate(term.coefficient, 2), p_words(term.p, name=False)) for term in model.terms],
         f"Absolute percentage difference of the total score (mean {model.mean:.1f} %, n = {model.n:,}): "
         "change for one unit",
+        name="Covariates of the difference",
     )
     return html.Section("What the differences depend on", [table])
 
@@ -370,7 +380,7 @@ def _rival_section(result: Agreement) -> html.Section:
                 name,
                 *(f"{100 * rate:.1f} %" for rate in (t.first, t.second)),
                 fixed(t.z, 2),
-                p_value(t.p),
+                p_words(t.p, name=False),
                 f"{t.n[0]:,}",
                 t.note,
             )
@@ -378,6 +388,7 @@ def _rival_section(result: Agreement) -> html.Section:
         ],
         "Share of reclassified cases, compared in the cases that all tables have",
         text_columns=(6,),
+        name="Two measured tables compared",
     )
     return html.Section("Two measured tables compared", [table])
 
@@ -404,7 +415,8 @@ def _key_numbers(result: Agreement) -> list[tuple[str, str]]:
     return numbers
 
 
-def _lead(result: Agreement) -> str:
+def report_lead(result: Agreement) -> str:
+    """Return what was compared, in one line."""
     if result.pairs is None:
         return "From a given table of categories; rows are the reference."
     reference, measured = result.pairs.names
@@ -432,15 +444,6 @@ def interval(value: float, low: float, high: float, decimals: int = 3) -> str:
 def fixed(value: float, decimals: int = 3) -> str:
     """Return a number with fixed decimals, or a dash."""
     return DASH if math.isnan(value) else f"{value:,.{decimals}f}"
-
-
-def p_value(p: float) -> str:
-    """Return a p value as papers write it.
-
-    >>> p_value(0.0341), p_value(1e-9)
-    ('0.034', '< 0.001')
-    """
-    return DASH if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _median(values: tuple[float, ...]) -> str:

@@ -1,14 +1,13 @@
 """Proportional hazards: hazard ratios of the categories and of covariates, and whether they may be called that.
 
 Cox, J R Stat Soc B 1972;34:187-220, with ties as Efron (J Am Stat Assoc 1977;72:557-65), fitted by lifelines. Whether
-hazards are proportional is tested with scaled Schoenfeld residuals against the rank of time (Grambsch and Therneau,
-Biometrika 1994;81:515-26).
+hazards are proportional is tested term by term and for the whole model: ``CACScoringLib.cohort.proportional``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ import numpy as np
 
 from CACScoringLib.cohort.extras import require
 from CACScoringLib.cohort.follow_up import FollowUp, Score
+from CACScoringLib.cohort.p_words import p_words
+from CACScoringLib.cohort.proportional import ProportionalHazards, not_tested, proportional_hazards
 from CACScoringLib.findings import Finding, warning
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class CoxModel:
         Harrell's C of the model's risk.
     likelihood_ratio_p : float
         Of the hypothesis that no term matters.
+    proportional : ProportionalHazards
+        Of the hypothesis that no ratio changes with time.
     """
 
     terms: tuple[HazardRatio, ...]
@@ -76,6 +79,7 @@ class CoxModel:
     events: int
     concordance: float
     likelihood_ratio_p: float
+    proportional: ProportionalHazards
 
 
 def cox_model(
@@ -113,9 +117,9 @@ def cox_model(
     fit, trouble = _fit(patients, design, what)
     if fit is None:
         return None, [*findings, *trouble]
-    schoenfeld = _schoenfeld(fit, patients, design) if check else dict.fromkeys(design, math.nan)
-    terms = _terms(patients, score, groups, design, fit, schoenfeld)
-    findings += _not_proportional(what, schoenfeld)
+    proportional = _proportional(fit, patients, design) if check else not_tested(list(design))
+    terms = _terms(patients, score, groups, design, fit, proportional.terms)
+    findings += _not_proportional(what, proportional)
     likelihood_ratio = fit.log_likelihood_ratio_test()
     model = CoxModel(
         tuple(terms),
@@ -123,6 +127,7 @@ def cox_model(
         int(patients.event.sum()),
         float(fit.concordance_index_),
         float(likelihood_ratio.p_value),
+        proportional,
     )
     return model, findings
 
@@ -138,9 +143,9 @@ def covariate_models(patients: FollowUp) -> tuple[tuple[HazardRatio, ...], list[
             fit, trouble = _fit(patients, design, what)
             found += trouble
             if fit is not None:
-                schoenfeld = _schoenfeld(fit, patients, design)
-                found += _not_proportional(what, schoenfeld)
-                ratios.append(_ratio(name, fit.summary.loc[name], schoenfeld[name]))
+                proportional = _proportional(fit, patients, design)
+                found += _not_proportional(what, proportional)
+                ratios.append(_ratio(name, fit.summary.loc[name], proportional.terms[name]))
         findings += found
     return tuple(ratios), findings
 
@@ -196,23 +201,26 @@ def _fit(patients: FollowUp, design: pd.DataFrame, what: str) -> tuple[object | 
     return fit, []
 
 
-def _schoenfeld(fit: object, patients: FollowUp, design: pd.DataFrame) -> dict[str, float]:
-    from lifelines.statistics import proportional_hazard_test
-
+def _proportional(fit: object, patients: FollowUp, design: pd.DataFrame) -> ProportionalHazards:
     data = design.assign(_time=patients.time, _event=patients.event.astype(int))
-    test = proportional_hazard_test(fit, data, time_transform="rank")
-    return dict(zip(test.name, np.atleast_1d(test.p_value).astype(float), strict=True))
+    return proportional_hazards(fit, data, "_time", "_event")
 
 
-def _not_proportional(what: str, schoenfeld: dict[str, float]) -> list[Finding]:
-    bad = {name: p for name, p in schoenfeld.items() if p < PROPORTIONAL_P}
-    if not bad:
+def _not_proportional(what: str, proportional: ProportionalHazards) -> list[Finding]:
+    """Return a warning where a term, or all together, change with time."""
+    bad = {name: p for name, p in proportional.terms.items() if p < PROPORTIONAL_P}
+    overall = f"{p_words(proportional.p)} for the whole model"
+    if bad:
+        words = ", ".join(f"{name} ({p_words(p)})" for name, p in bad.items())
+        words += f"; {overall}" if proportional.df > 1 else ""
+    elif proportional.p < PROPORTIONAL_P:
+        words = f"the terms together ({overall}), none of them alone"
+    else:
         return []
-    words = ", ".join(f"{name} (p = {p:.3g})" for name, p in bad.items())
     return [
         warning(
             "hazards-not-proportional",
-            f"{what}: Schoenfeld residuals depend on time for {words}; the ratio is an average over the follow-up.",
+            f"{what}: Schoenfeld residuals depend on time for {words}. The ratio is an average over the follow-up.",
         )
     ]
 
@@ -223,7 +231,7 @@ def _terms(
     groups: Sequence[tuple[int, str]],
     design: pd.DataFrame,
     fit: object,
-    schoenfeld: dict[str, float],
+    schoenfeld: Mapping[str, float],
 ) -> list[HazardRatio]:
     terms, summary = [], fit.summary
     for place, (i, name) in enumerate(groups):

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from CACScoringLib.cohort.agreement import icc_2_1
-from CACScoringLib.cohort.agreement_continuous import TRANSFORMS, limits_of_agreement
+from CACScoringLib.cohort.agreement_continuous import TRANSFORMS, limits_of_agreement, linear_regression
 from CACScoringLib.cohort.reliability import ReliabilityBin
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def scatter_panel(ax: Axes, pairs: Pairs) -> None:
     ax.text(0.97, 0.16, _agreement(pairs), transform=ax.transAxes, ha="right", va="bottom", color=INK)
     both_zero = int(((pairs.reference == 0) & (pairs.measured == 0)).sum())
     if both_zero > 1:
-        ax.annotate(f"{both_zero:,} at 0", (0.0, 0.0), (8, -8), textcoords="offset points", fontsize=7)
+        ax.annotate(f"{both_zero:,} at 0", (0.0, 0.0), (9, -11), textcoords="offset points", fontsize=7)
 
 
 def bland_altman_figure(pairs: Pairs, scale: str = "plain") -> Figure:
@@ -220,13 +220,11 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Return slope and offset of the least-squares line; (1, 0) where the reference does not vary."""
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    spread = float(((x - x.mean()) ** 2).sum())
-    if spread == 0:
+    """Return slope and offset of the least-squares line; (1, 0) where there is none, the identity."""
+    line = linear_regression(x, y)
+    if not np.isfinite(line.slope.value):
         return 1.0, 0.0
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread)
-    return slope, float(y.mean() - slope * x.mean())
+    return line.slope.value, line.intercept.value
 
 
 def wilson_interval(share: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from CACScoringLib.cohort.cox import CoxModel, HazardRatio
 from CACScoringLib.cohort.figures import DPI, FAINT, INK, STYLE
+from CACScoringLib.cohort.p_words import p_words
 from CACScoringLib.cohort.survival import LogRank, SurvivalCurve
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _survival(figure: Figure, x: float, panel: OutcomePanel, words: tuple[str, s
     ax = _axes(figure, x + LEFT, height - TOP - CURVES, PLOT, CURVES)
     colors = category_colors(panel.categories)
     end = max(float(curve.time[-1]) for curve in panel.curves)
-    ticks = _time_ticks(end)
+    ticks = time_ticks(end)
     for curve in panel.curves:
         color = colors[curve.category]
         ax.step(curve.time, curve.survival, where="post", color=color, lw=1.6, label=curve.name)
@@ -202,8 +203,8 @@ def _forest(
     _forest_words(ax, width, terms)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
-    shown = next(ticks for ticks in RATIO_TICKS if sum(low <= tick <= high for tick in ticks) >= 3)
-    ax.set_xticks([tick for tick in shown if low <= tick <= high], [f"{t:g}" for t in shown if low <= t <= high])
+    ticks = ratio_ticks(low, high)
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.tick_params(labelsize=8)
     ax.minorticks_off()
     ax.set_xlabel("Hazard ratio", fontsize=9)
@@ -233,6 +234,12 @@ def ratio_limits(terms: Sequence[HazardRatio]) -> tuple[float, float]:
     return min([*finite, 0.9]) / 1.12, max([*finite, 1.1]) * 1.12
 
 
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """Return the ticks of a logarithmic axis of ratios."""
+    shown = next(ticks for ticks in RATIO_TICKS if sum(low <= tick <= high for tick in ticks) >= 3)
+    return [float(tick) for tick in shown if low <= tick <= high]
+
+
 def ratio_words(term: HazardRatio) -> tuple[str, str]:
     """Return a hazard ratio with its interval, and its p, as a table has them."""
     if term.reference:
@@ -240,23 +247,7 @@ def ratio_words(term: HazardRatio) -> tuple[str, str]:
     return f"{term.ratio:.2f} ({term.low:.2f}–{term.high:.2f})", p_words(term.p, name=False)
 
 
-def p_words(p: float, *, name: bool = True) -> str:
-    """Return a p value in words.
-
-    Examples
-    --------
-    >>> p_words(0.0432), p_words(0.00001), p_words(0.25, name=False)
-    ('p = 0.043', 'p < 0.001', '0.25')
-    """
-    if not math.isfinite(p):
-        return "p not defined" if name else "–"
-    if p < 0.001:
-        return "p < 0.001" if name else "< 0.001"
-    words = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-    return f"p = {words}" if name else words
-
-
-def _time_ticks(end: float) -> list[float]:
+def time_ticks(end: float) -> list[float]:
     """Return round times from 0 to the end."""
     from matplotlib.ticker import MaxNLocator
 

@@ -14,15 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from CACScoringLib.cohort.agreement import Estimate
+from CACScoringLib.cohort.agreement import Estimate, PairedTest
 
-
-@dataclass(frozen=True)
-class PairedTest:
-    """A statistic that is chi-square distributed with one degree of freedom where nothing differs; NaN if undefined."""
-
-    statistic: float
-    p: float
+SCORE_TEST, WEIGHTED_TEST = "generalised score", "weighted generalised score"
 
 
 @dataclass(frozen=True)
@@ -91,14 +85,15 @@ def compare_negative_predictive_values(
     """
     first, second, event = _flags(first, second, event)
     values = [negative_predictive_value(negative, event, confidence) for negative in (first, second)]
-    undefined = PairedTest(math.nan, math.nan)
+    n = int((first | second).sum())
+    undefined = [PairedTest(name, math.nan, math.nan, n) for name in (SCORE_TEST, WEIGHTED_TEST)]
     if not (values[0].n and values[1].n):
         nothing = Estimate(math.nan, math.nan, math.nan, confidence, len(event))
-        return PairedPredictiveValues(*values, nothing, undefined, undefined)
+        return PairedPredictiveValues(*values, nothing, *undefined)
     right = (~event).astype(float)
     difference = _difference(first, second, right, values, confidence)
     if np.array_equal(first, second):
-        return PairedPredictiveValues(*values, difference, undefined, undefined)
+        return PairedPredictiveValues(*values, difference, *undefined)
     return PairedPredictiveValues(
         *values, difference, _score_test(first, second, right), _weighted_score_test(first, second, right)
     )
@@ -115,7 +110,7 @@ def _score_test(first: np.ndarray, second: np.ndarray, right: np.ndarray) -> Pai
     mean = (records * right).sum() / records.sum()
     share = second.sum() / records.sum()
     given = (second * (1 - share) - first * share) * (right - mean)
-    return _chi_square(given.sum() ** 2, (given**2).sum())
+    return _chi_square(SCORE_TEST, given.sum() ** 2, (given**2).sum(), int((records > 0).sum()))
 
 
 def _weighted_score_test(first: np.ndarray, second: np.ndarray, right: np.ndarray) -> PairedTest:
@@ -126,7 +121,8 @@ def _weighted_score_test(first: np.ndarray, second: np.ndarray, right: np.ndarra
     mean = (records * right).sum() / records.sum()
     shared = (both * (right - mean) ** 2).sum() / (n1 + n2)
     difference = (second * right).sum() / n2 - (first * right).sum() / n1
-    return _chi_square(difference**2, (mean * (1 - mean) - 2 * shared) * (1 / n1 + 1 / n2))
+    variance = (mean * (1 - mean) - 2 * shared) * (1 / n1 + 1 / n2)
+    return _chi_square(WEIGHTED_TEST, difference**2, variance, int((records > 0).sum()))
 
 
 def _difference(
@@ -139,10 +135,11 @@ def _difference(
     return Estimate(value, value - half, value + half, confidence, int((first | second).sum()))
 
 
-def _chi_square(square: float, variance: float) -> PairedTest:
+def _chi_square(name: str, square: float, variance: float, n: int) -> PairedTest:
+    """Return a statistic that is chi-square distributed with one degree of freedom where nothing differs."""
     if not variance > 0:
-        return PairedTest(math.nan, math.nan)
-    return PairedTest(float(square / variance), float(stats.chi2.sf(square / variance, 1)))
+        return PairedTest(name, math.nan, math.nan, n)
+    return PairedTest(name, float(square / variance), float(stats.chi2.sf(square / variance, 1)), n)
 
 
 def _flags(*columns: Sequence[bool]) -> list[np.ndarray]:

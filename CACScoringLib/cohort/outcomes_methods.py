@@ -41,8 +41,8 @@ def methods(result: Outcomes, event_name: str, scores_from: str = "", progress: 
         f"{free} survival was estimated by Kaplan and Meier with log-log 95 % confidence intervals and "
         "compared by log-rank tests; pairwise p values were adjusted by Holm.",
         "Hazard ratios with 95 % Wald intervals come from Cox models with Efron's handling of ties, the lowest group "
-        "being the reference; proportional hazards were checked with scaled Schoenfeld residuals against ranked time "
-        "(Grambsch and Therneau 1994).",
+        "being the reference; proportional hazards were checked for each term and for the whole model with scaled "
+        "Schoenfeld residuals against ranked time (Grambsch and Therneau 1994).",
     ]
     if patients.covariates.shape[1]:
         said.append(f"The multivariable model was adjusted for {', '.join(patients.covariates.columns)}.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from CACScoringLib.cohort.outcomes import Outcomes
-from CACScoringLib.cohort.outcomes_words import WordTable, number, percent
+from CACScoringLib.cohort.outcomes_words import WordTable
 from CACScoringLib.cohort.report_html import Figure, Findings, KeyNumbers, Paragraph, Section, Table
 from CACScoringLib.findings import Finding
 
@@ -51,10 +52,16 @@ def key_numbers(result: Outcomes) -> list[tuple[str, str]]:
     ]
     if first.univariable:
         highest = [term for term in first.univariable.terms if term.n is not None][-1]
-        words = f"{highest.ratio:.2f} ({highest.low:.2f}–{highest.high:.2f})"
-        numbers.append((words, f"hazard ratio of {highest.name} against {first.univariable.terms[0].name}"))
+        interval = f"95 % CI {highest.low:.2f} to {highest.high:.2f}"
+        what = f"hazard ratio of {highest.name} against {first.univariable.terms[0].name} ({interval})"
+        numbers.append((f"{highest.ratio:.2f}", what))
     if first.zero.n:
-        numbers.append((percent(first.zero), f"negative predictive value of {first.score.name} = 0"))
-    if result.reclassification:
-        numbers.append((number(result.reclassification.overall, 2), "net reclassification improvement"))
+        zero = first.zero
+        interval = f"95 % CI {100 * zero.low:.1f} to {100 * zero.high:.1f}"
+        what = f"negative predictive value of {first.score.name} = 0 ({interval})"
+        numbers.append((f"{100 * zero.value:.1f} %", what))
+    if result.reclassification and math.isfinite(result.reclassification.overall.value):
+        moved = result.reclassification.overall
+        what = f"net reclassification improvement (95 % CI {moved.low:.2f} to {moved.high:.2f})"
+        numbers.append((f"{moved.value:+.2f}", what))
     return numbers

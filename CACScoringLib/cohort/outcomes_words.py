@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from CACScoringLib.cohort.cox import CoxModel, HazardRatio
-from CACScoringLib.cohort.figures_outcomes import p_words, ratio_words
+from CACScoringLib.cohort.figures_outcomes import ratio_words, time_ticks
+from CACScoringLib.cohort.p_words import p_words
 
 if TYPE_CHECKING:
     from CACScoringLib.cohort.agreement import Estimate
-    from CACScoringLib.cohort.outcomes import Outcomes
+    from CACScoringLib.cohort.outcomes import Outcomes, ScoreOutcomes
     from CACScoringLib.cohort.progression_table import CohortProgression
+    from CACScoringLib.cohort.proportional import ProportionalHazards
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,21 @@ def tables(result: Outcomes) -> list[WordTable]:
             if model:
                 made.append(_model_table(model, f"Cox model, {kind}: {part.score.name}"))
     if result.covariates:
-        rows = tuple(map(_ratio_row, result.covariates))
-        made.append(WordTable("Covariates, each on its own", _RATIO_HEADER, rows, _PER_UNIT))
+        rows = tuple((name, *more) for name, _counts, *more in map(_ratio_row, result.covariates))
+        header = (_RATIO_HEADER[0], *_RATIO_HEADER[2:])
+        made.append(WordTable("Covariates, each on its own", header, rows, _PER_UNIT))
     made.append(_discrimination_table(result))
     if result.reclassification:
         made += _reclassification_tables(result)
     return made
+
+
+def at_risk_table(result: Outcomes, part: ScoreOutcomes) -> WordTable:
+    """Return the numbers at risk below a survival curve."""
+    end = max(float(curve.time[-1]) for curve in part.curves)
+    times = time_ticks(end)
+    rows = tuple((curve.name, *(f"{count:,}" for count in curve.at_risk(times))) for curve in part.curves)
+    return WordTable(f"Numbers at risk: {part.score.name}", (result.patients.unit, *(f"{t:g}" for t in times)), rows)
 
 
 def progression_table(progress: CohortProgression) -> WordTable:
@@ -96,15 +107,24 @@ def _ratio_row(term: HazardRatio) -> tuple[str, ...]:
     return (term.name, counts, *ratio_words(term), schoenfeld)
 
 
+def proportional_words(test: ProportionalHazards) -> str:
+    """Return the test of proportional hazards of a whole model in words."""
+    if not math.isfinite(test.p):
+        return "proportional hazards not tested"
+    terms = "degree" if test.df == 1 else "degrees"
+    chi_square = f"chi-square {test.statistic:.2f} with {test.df} {terms} of freedom"
+    return f"proportional hazards of the whole model: {chi_square}, {p_words(test.p)}"
+
+
 def _model_table(model: CoxModel, title: str) -> WordTable:
     note = f"{model.events:,} events in {model.n:,} patients; C of the model {model.concordance:.3f}; "
-    note += f"likelihood-ratio test {p_words(model.likelihood_ratio_p)}."
+    note += f"likelihood-ratio test {p_words(model.likelihood_ratio_p)}; {proportional_words(model.proportional)}."
     if any(term.n is None for term in model.terms):
         note += " Covariates: hazard ratio of one unit."
     return WordTable(title, _RATIO_HEADER, tuple(map(_ratio_row, model.terms)), note)
 
 
-def _survival_table(result: Outcomes, part: object) -> WordTable:
+def _survival_table(result: Outcomes, part: ScoreOutcomes) -> WordTable:
     time = _shown_time(result)
     rows = []
     for curve in part.curves:
@@ -122,7 +142,7 @@ def _shown_time(result: Outcomes) -> float:
     return float(math.floor(middle)) if middle >= 1 else float(f"{middle:.2g}")
 
 
-def _pairs_table(part: object) -> WordTable:
+def _pairs_table(part: ScoreOutcomes) -> WordTable:
     rows = [(f"{a} against {b}", p_words(p, name=False), p_words(q, name=False)) for a, b, p, q in part.log_rank.pairs]
     note = f"Adjusted by Holm for {len(rows)} comparisons."
     return WordTable(f"Pairwise log-rank tests: {part.score.name}", ("", "p", "p adjusted"), tuple(rows), note)

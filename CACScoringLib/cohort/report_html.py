@@ -13,13 +13,18 @@ from CACScoringLib.findings import Finding, Severity
 from CACScoringLib.report.staging import write_text
 from CACScoringLib.report.words import RESEARCH_USE_ONLY
 
+CSS_PIXELS = 96
+"""To the inch: so that the letters of all figures are of one size on the page."""
+INCH_M = 0.0254
+PNG_HEAD = 4096
+"""A PNG's size and resolution stand within these first bytes."""
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
 STYLE = """
 :root { --ink: #1d2329; --soft: #5c6670; --line: #d5dade; --tint: #f4f6f8; --mark: #2f6690; }
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: #fff;
   font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }
-main { max-width: 62rem; margin: 0 auto; padding: 2rem 1.5rem 3rem; }
+main { max-width: 66rem; margin: 0 auto; padding: 2rem 1.5rem 3rem; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; padding-bottom: .25rem; border-bottom: 2px solid var(--mark); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
@@ -30,16 +35,18 @@ p { margin: .5rem 0; max-width: 48rem; }
 .key b { display: block; font-size: 1.35rem; font-weight: 600; }
 .key span { color: var(--soft); font-size: .85rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; font-size: .9rem; }
+table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; font-size: .86rem; }
 caption { text-align: left; padding-bottom: .3rem; }
-th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; border-bottom-color: var(--soft); vertical-align: bottom; }
+th, td { padding: .28rem .5rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { font-weight: 600; border-bottom-color: var(--soft); vertical-align: bottom; white-space: normal; }
+.counts th, .counts td { min-width: 3.2rem; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 td.text, th.text { text-align: left; white-space: normal; }
 figure { margin: 1rem 0 1.4rem; break-inside: avoid; }
 figure img { max-width: 100%; height: auto; }
 figcaption { font-size: .88rem; max-width: 48rem; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1rem; align-items: start; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(27rem, 100%), 1fr)); gap: 1rem;
+  align-items: start; }
 .findings { list-style: none; padding: 0; }
 .findings li { padding: .45rem .8rem; margin: .35rem 0; background: var(--tint); border-left: 3px solid var(--line); }
 .findings li.warning { background: #fff7e6; border-left-color: #d9921a; }
@@ -47,7 +54,8 @@ figcaption { font-size: .88rem; max-width: 48rem; }
 blockquote { margin: .6rem 0; padding: .8rem 1.1rem; background: var(--tint); max-width: 50rem; }
 footer { margin-top: 3rem; padding-top: .8rem; border-top: 1px solid var(--line);
   color: var(--soft); font-size: .85rem; }
-@media print { main { max-width: none; padding: 0; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@media print { body { font-size: 12px; } main { max-width: none; padding: 0; } .wide { overflow: visible; }
+  h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
 
 
@@ -72,6 +80,8 @@ class Table:
         Columns of words, set to the left, besides the first.
     shade : sequence of sequences of float, optional
         0 to 1 for each cell behind the first column: how dark its ground is.
+    name : str
+        Short, for where tables are listed; not on the page.
     """
 
     header: Sequence[str]
@@ -79,6 +89,7 @@ class Table:
     caption: str = ""
     text_columns: Sequence[int] = ()
     shade: Sequence[Sequence[float]] | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -182,15 +193,29 @@ def _table(table: Table) -> str:
         shade = [None, *table.shade[r]] if table.shade is not None else [None] * len(row)
         rows.append(f"<tr>{''.join(cell('td', i, t, shade[i]) for i, t in enumerate(row))}</tr>")
     caption = f"<caption>{_text(table.caption)}</caption>" if table.caption else ""
-    lines = "\n".join(rows)
-    return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>'
+    kind = ' class="counts"' if table.shade is not None else ""
+    inside = f"{caption}<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>"
+    return f'<div class="wide"><table{kind}>{inside}</table></div>'
 
 
 def _figure(figure: Figure) -> str:
     kind = MEDIA_TYPES[figure.path.suffix.lower()]
     data = base64.b64encode(figure.path.read_bytes()).decode("ascii")
     caption = f"<figcaption>{_text(figure.caption)}</figcaption>" if figure.caption else ""
-    return f'<figure><img alt="{_text(figure.caption)}" src="data:{kind};base64,{data}">{caption}</figure>'
+    inches = _png_inches(figure.path) if figure.path.suffix.lower() == ".png" else None
+    width = "" if inches is None else f' style="width: {inches * CSS_PIXELS:.0f}px"'
+    return f'<figure><img alt="{_text(figure.caption)}"{width} src="data:{kind};base64,{data}">{caption}</figure>'
+
+
+def _png_inches(path: Path) -> float | None:
+    """Return the width that a PNG says it is to have on paper; None where it does not say."""
+    head = path.read_bytes()[:PNG_HEAD]
+    at = head.find(b"pHYs")
+    if at < 0 or len(head) < at + 12:
+        return None
+    pixels = int.from_bytes(head[16:20], "big")
+    per_meter = int.from_bytes(head[at + 4 : at + 8], "big")
+    return pixels / per_meter / INCH_M if per_meter else None
 
 
 def _findings(findings: Sequence[Finding]) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 2**30
 """Files above this size are refused, and Excel files that unpack to more: 100,000 patients take a tenth of it."""
 SEPARATORS = ",;\t|"
+UTF_8 = "utf-8-sig"
+HEADER_BYTES = 2**20
+"""The first line of a text is not longer."""
 MISSING = frozenset(("", "-", "--", "na", "n/a", "#n/a", "nan", "null", "none", "nat", "."))
 """What people write where a value is missing, in lower case."""
 NAMED_ROWS = 8
@@ -76,6 +79,22 @@ def read_table(path: str | Path) -> pd.DataFrame:
         raise _refused("empty", f"The table '{path.name}' has no rows below its header: give one case a row.")
     table.attrs.update(name=path.name, findings=findings)
     return table
+
+
+def table_columns(path: str | Path) -> list[str]:
+    """Return the names of a table's columns without reading the rest; empty where that cannot be told.
+
+    A file that cannot be read is refused with its reason by :func:`read_table`, not here.
+    """
+    path = Path(path)
+    reader = _NAMES.get(path.suffix.lower())
+    if reader is None or not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return []
+    try:
+        names = reader(path)
+    except Exception:  # a missing package, or whatever a damaged file makes a reader of foreign formats raise
+        return []
+    return [name.strip() for name in names if name.strip() and not name.startswith("__index_level_")]
 
 
 def table_findings(table: pd.DataFrame) -> tuple[Finding, ...]:
@@ -154,15 +173,10 @@ def _read_text(path: Path, findings: list[Finding]) -> pd.DataFrame:
     """Read a CSV: everything as text first, so that no case loses its leading zeros."""
     pd = require("pandas")
     raw = path.read_bytes()
-    try:
-        raw.decode("utf-8-sig")
-        encoding = "utf-8-sig"
-    except UnicodeDecodeError:
-        encoding = "latin-1"
+    encoding = _encoding(raw)
+    if encoding != UTF_8:
         findings.append(info("table-encoding", f"'{path.name}' is not UTF-8; it was read as Latin-1."))
-    header = raw[: 2**20].decode(encoding, errors="replace").split("\n", 1)[0]
-    separator = max(SEPARATORS, key=header.count) if any(mark in header for mark in SEPARATORS) else ","
-    names = next(csv.reader([header.rstrip("\r")], delimiter=separator), [])
+    names, separator = _header(raw, encoding)
     _check_names(names, path)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more cells than the header, not cut off
@@ -180,6 +194,39 @@ def _read_text(path: Path, findings: list[Finding]) -> pd.DataFrame:
     for column in table.columns:
         table[column] = _typed(table[column], separator == ";")
     return table
+
+
+def _encoding(raw: bytes) -> str:
+    try:
+        raw.decode(UTF_8)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return UTF_8
+
+
+def _header(raw: bytes, encoding: str) -> tuple[list[str], str]:
+    """Return the names in the first line, and what separates them."""
+    header = raw[:HEADER_BYTES].decode(encoding, errors="replace").split("\n", 1)[0]
+    separator = max(SEPARATORS, key=header.count) if any(mark in header for mark in SEPARATORS) else ","
+    return next(csv.reader([header.rstrip("\r")], delimiter=separator), []), separator
+
+
+def _text_names(path: Path) -> list[str]:
+    with path.open("rb") as file:
+        return _header(file.read(HEADER_BYTES), UTF_8)[0]
+
+
+def _excel_names(path: Path) -> list[str]:
+    book = require("openpyxl").load_workbook(path, read_only=True)
+    try:
+        first = next(book.worksheets[0].iter_rows(max_row=1, values_only=True), ())
+    finally:
+        book.close()
+    return ["" if name is None else str(name) for name in first]
+
+
+def _parquet_names(path: Path) -> list[str]:
+    return list(require("pyarrow.parquet").read_schema(path).names)
 
 
 def _typed(column: pd.Series, decimal_comma: bool) -> pd.Series:
@@ -256,6 +303,11 @@ _READERS: dict[str, Callable[[Path, list[Finding]], Any]] = {
     **dict.fromkeys((".csv", ".tsv", ".txt"), _read_text),
     **dict.fromkeys((".xlsx", ".xlsm"), _read_excel),
     **dict.fromkeys((".parquet", ".pq"), _read_parquet),
+}
+_NAMES: dict[str, Callable[[Path], list[str]]] = {
+    **dict.fromkeys((".csv", ".tsv", ".txt"), _text_names),
+    **dict.fromkeys((".xlsx", ".xlsm"), _excel_names),
+    **dict.fromkeys((".parquet", ".pq"), _parquet_names),
 }
 
 

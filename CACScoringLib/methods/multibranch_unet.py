@@ -10,40 +10,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from CACScoringLib.ct.volume import CTVolume
-from CACScoringLib.findings import Finding, warning
 from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates, find_candidates
-from CACScoringLib.inference.confidence import UncertaintySettings
 from CACScoringLib.inference.fine import at_candidates, fine_channels, fine_grid_over
 from CACScoringLib.inference.grids import AIR_HU, Grid, ct_grid
 from CACScoringLib.inference.heart import (
-    SMALLEST_HEART_ML,
     HeartFinder,
     coarse_volume,
     heart_region,
-    heart_volume_ml,
     largest_heart,
     network_heart,
     search_windows,
     segment_structures,
 )
 from CACScoringLib.inference.inputs import scale_hu
-from CACScoringLib.inference.lesions import DecisionSettings, LesionDecision, decide
 from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
+from CACScoringLib.methods.evidence import Evidence, decided
 from CACScoringLib.methods.prediction import Prediction
-from CACScoringLib.methods.uncertainty import scan_uncertainty
 from CACScoringLib.models import ModelBundle, load_weights, open_bundle
 
 NAME = "multibranch-unet"
 BRANCHES = {"calcium": 5, "non_coronary": 5}
-NO_WHOLE_HEART = ("heart-not-found", "heart-incomplete")
-"""Findings with which nothing is said about how sure the category is: calcium may lie outside the scan."""
 Progress = Callable[[float, str], None]
 
 
@@ -121,56 +113,9 @@ def predict_multibranch(
     evidence = look(
         ct, bundle=bundle, device=device, threshold_hu=threshold_hu, network=network, heart=heart, steps=steps
     )
-    clock = time.perf_counter()
-    settings = DecisionSettings.from_bundle(bundle.settings)
-    decision = decide(evidence.candidates, evidence.calcium, evidence.non_coronary, ct.voxel_volume_mm3, settings)
-    problems = (*heart_findings(evidence.structures, evidence.coarse), *source_findings(heart))
-    uncertainty = None
-    calibrated = UncertaintySettings.from_bundle(bundle.settings)
-    if calibrated is not None:
-        uncertainty, sure = scan_uncertainty(ct, evidence.candidates, evidence.calcium, decision, calibrated)
-        decision = replace(decision, probability=sure)
-    if any(finding.code in NO_WHOLE_HEART for finding in problems):
-        uncertainty = None
-    labels, lesion_index, sure = paint(ct.shape, evidence.candidates, decision)
-    timings = evidence.timings_s | {"calcium": evidence.timings_s["calcium"] + time.perf_counter() - clock}
+    prediction = decided(ct, evidence, bundle, method=NAME, heart=heart)
     steps.start(1.0, 1.0, 1, "Done")
-    return Prediction(
-        method=NAME,
-        model_id=bundle.id,
-        model_sha256=bundle.sha256,
-        labels=labels,
-        structures=evidence.structures,
-        structures_spacing_mm=evidence.coarse.spacing_mm,
-        structures_offset_mm=evidence.coarse.offset_mm,
-        lesion_index=lesion_index,
-        lesion_probability=sure,
-        uncertainty=uncertainty,
-        findings=problems,
-        timings_s=timings,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What the network says about a scan, before anything is decided.
-
-    Attributes
-    ----------
-    structures : ndarray of uint8, shape (z, y, x)
-        On the ``coarse`` grid.
-    candidates : Candidates
-    calcium, non_coronary : ndarray of float32, shape (n, 5)
-        Probabilities at every candidate voxel, as ``decide`` takes them.
-    timings_s : dict of str to float
-    """
-
-    structures: np.ndarray
-    coarse: Grid
-    candidates: Candidates
-    calcium: np.ndarray
-    non_coronary: np.ndarray
-    timings_s: dict[str, float]
+    return prediction
 
 
 def look(
@@ -251,44 +196,3 @@ def _calcium_rows(
     out = run_at_cells(channels, corners, run.at_voxels, cells, BRANCHES, fill=fill, device=device, tick=steps.tick)
     calcium, other = (at_candidates(out[name], cells, candidates, grid, fine) for name in BRANCHES)
     return calcium, other
-
-
-def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:
-    """Say when no heart, or only a part of one, was found."""
-    volume = heart_volume_ml(structures, coarse)
-    if volume == 0:
-        advice = "so no calcium was looked for: check that the scan covers the heart."
-        return (warning("heart-not-found", f"No heart was found in this scan, {advice}"),)
-    if volume < SMALLEST_HEART_ML:
-        advice = "the scan may cover a part of the heart only, so calcium may be missed."
-        return (warning("heart-incomplete", f"Only {volume:.0f} ml of heart was found: {advice}"),)
-    return ()
-
-
-def source_findings(heart: HeartFinder) -> tuple[Finding, ...]:
-    """Say who found the heart, where it was not the network."""
-    finding = getattr(heart, "finding", None)
-    return () if finding is None else (finding,)
-
-
-def paint(
-    shape: tuple[int, int, int], candidates: Candidates, decision: LesionDecision
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the decisions on the CT's grid.
-
-    Returns
-    -------
-    labels : ndarray of uint8, shape (z, y, x)
-    lesion_index : ndarray of int32, shape (z, y, x)
-        1..n where a lesion is labelled, else 0.
-    probability : ndarray of float32, shape (n,)
-    """
-    labels = np.zeros(shape, np.uint8)
-    lesion_index = np.zeros(shape, np.int32)
-    place = tuple(candidates.index.T)
-    labels[place] = decision.label
-    kept = np.unique(candidates.lesion[decision.label > 0])
-    number = np.zeros(max(candidates.count, 1), np.int32)
-    number[kept] = np.arange(1, len(kept) + 1)
-    lesion_index[place] = np.where(decision.label > 0, number[candidates.lesion], 0) if candidates.count else 0
-    return labels, lesion_index, decision.probability[kept]

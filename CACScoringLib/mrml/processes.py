@@ -46,12 +46,17 @@ class Launcher(Protocol):
 
 
 def worker_command(folder: Path, python: str | None = None) -> list[str]:
-    """Return the command that runs the worker on a job folder.
+    """Return the command that runs the network's worker on a job folder."""
+    return [*module_command(WORKER, folder, python), "--watch-stdin"]
+
+
+def module_command(module: str, folder: Path, python: str | None = None) -> list[str]:
+    """Return the command that runs the ``main`` of one of our modules on a folder.
 
     The package's place is handed over, since Slicer's Python does not look for modules where extensions are.
     """
-    code = f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); from {WORKER} import main; sys.exit(main())"
-    return [python or python_executable(), "-c", code, str(folder), "--watch-stdin"]
+    code = f"import sys; sys.path.insert(0, {str(PACKAGE_ROOT)!r}); from {module} import main; sys.exit(main())"
+    return [python or python_executable(), "-c", code, str(folder)]
 
 
 def python_executable() -> str:

@@ -3,8 +3,9 @@
 After Sartoretti 2023 (doi 10.1007/s12350-022-02940-7), which describes a 3-D U-Net with residual
 units on 64x64x64 patches with a coronary branch of 5 channels and a structure branch of
 8 channels over the same features. What differs here is said in the model card: the body sees
-several input channels and works at half resolution and below (for speed on a CPU), and a
-third, small branch names calcification that is not coronary.
+several input channels and works at half resolution and below (for speed on a CPU), a
+small branch names calcification that is not coronary, and another one says where the coronary
+arteries run, which the calcium branches are told.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ STRUCTURE_CLASSES = 8
 """Background and seven cardiac structures (``vocabulary.Structure``)."""
 NON_CORONARY_CLASSES = 5
 """None, aorta, aortic valve, mitral valve and annulus, other."""
+
+ARTERY_CLASSES = 5
+"""None, and the four vessels of ``CALCIUM_CLASSES``."""
 
 HU_CHANNELS = 4
 """Soft-tissue HU, highest candidate HU, candidate fraction, size of the candidate's lesion."""
@@ -76,8 +80,9 @@ class MultiBranchUNet(nn.Module):
     Notes
     -----
     Input (N, C, 64, 64, 64) with axes (z, y, x). The structure branch is a 1x1x1 convolution of the body's features
-    at half resolution. The calcium branches look at one voxel's input channels together with the features
-    round it, so that they can be asked about candidate voxels alone (``rows``).
+    at half resolution. So is the artery branch, with one layer between. The calcium branches look at one voxel's
+    input channels together with the features and the artery probabilities round it, so that they can be asked
+    about candidate voxels alone (``rows``); they do not train the artery branch.
     """
 
     def __init__(self, config: MultiBranchConfig | None = None):
@@ -93,8 +98,12 @@ class MultiBranchUNet(nn.Module):
         self.up1 = _Up(c, b)
         self.up0 = _Up(b, a)
         self.structure = nn.Conv3d(a, STRUCTURE_CLASSES, 1)
-        self.calcium = _head(a + self.config.in_channels, CALCIUM_CLASSES)
-        self.non_coronary = _head(a + self.config.in_channels, NON_CORONARY_CLASSES)
+        self.artery = nn.Sequential(
+            nn.Conv3d(a, HEAD_WIDTH, 1), nn.LeakyReLU(0.05), nn.Conv3d(HEAD_WIDTH, ARTERY_CLASSES, 1)
+        )
+        known = a + self.config.in_channels + ARTERY_CLASSES
+        self.calcium = _head(known, CALCIUM_CLASSES)
+        self.non_coronary = _head(known, NON_CORONARY_CLASSES)
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the shared features at half resolution: (N, F, z/2, y/2, x/2)."""
@@ -119,17 +128,22 @@ class MultiBranchUNet(nn.Module):
         """
         n, z, y, column = index.unbind(1)
         own = x[n, :, z, y, column]
-        near = features[n, :, z // 2, y // 2, column // 2]
+        near = self.with_arteries(features)[n, :, z // 2, y // 2, column // 2]
         both = torch.cat((near, own), dim=1)
         return {"calcium": self.calcium(both), "non_coronary": self.non_coronary(both)}
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the logits of the branches ``calcium``, ``structure`` and ``non_coronary``: (N, classes, z, y, x)."""
         features = self.features(x)
-        near = functional.interpolate(features, scale_factor=2, mode="nearest")
+        near = functional.interpolate(self.with_arteries(features), scale_factor=2, mode="nearest")
         both = torch.cat((near, x), dim=1).permute(0, 2, 3, 4, 1)
         dense = {name: getattr(self, name)(both).permute(0, 4, 1, 2, 3) for name in ("calcium", "non_coronary")}
         return dense | {"structure": self.structure_logits(features)}
+
+    def with_arteries(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the features with the artery branch's probabilities after them: (N, F + 5, z/2, y/2, x/2)."""
+        probability = torch.softmax(self.artery(features.detach()).detach(), dim=1)
+        return torch.cat((features, probability), dim=1)
 
     def structures(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of the structure branch alone: (N, 8, z, y, x)."""

@@ -148,6 +148,7 @@ def synthesize_into(
         labels=labels,
         structures=np.zeros(ct.shape, np.uint8) if structures is None else structures.astype(np.uint8),
         vessel_tree={branch.name: np.round(grid.to_scan(branch.points) + shift, 3) for branch in branches},
+        branch_vessels={branch.name: branch.vessel for branch in branches},
         truth=PatientTruth(seed, protocol, total, truths, moved, (), drawn | {"options": asdict(options)}),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from CACScoringLib.ct import CTVolume
+from CACScoringLib.vocabulary import Vessel
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class SyntheticPatient:
     labels : ndarray of uint8 (z, y, x): what an expert would mark on this image (``vocabulary`` values)
     structures : ndarray of uint8 (z, y, x): ``vocabulary.Structure``
     vessel_tree : centrelines (n, 3) as x, y, z in mm (LPS, the CT's frame) by branch name
+    branch_vessels : the vessel each branch of the tree counts under (``vocabulary.Vessel``)
     truth : PatientTruth
     """
 
@@ -86,4 +88,5 @@ class SyntheticPatient:
     labels: np.ndarray
     structures: np.ndarray
     vessel_tree: dict[str, np.ndarray]
+    branch_vessels: dict[str, Vessel]
     truth: PatientTruth

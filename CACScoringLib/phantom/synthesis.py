@@ -79,6 +79,7 @@ def scan_patient(seed: int, anatomy: Anatomy, scanner: Scanner, options: Phantom
         labels=expert_labels(hu, contrast, owner),
         structures=structures,
         vessel_tree={branch.name: np.round(grid.to_scan(branch.points), 3) for branch in branches},
+        branch_vessels={branch.name: branch.vessel for branch in branches},
         truth=PatientTruth(
             seed, scanner.protocol, total, vessels, lesion_truths(lesions, seed, grid), tuple(mimics), drawn
         ),

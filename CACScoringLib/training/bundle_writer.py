@@ -15,6 +15,17 @@ if TYPE_CHECKING:
     from CACScoringLib.training.loop import Trainer
     from CACScoringLib.training.uncertainty_fit import UncertaintyFit
 
+SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json"
+HU_INPUTS = ["HU -200..300", "peak candidate HU / 400", "candidate fraction", "ln(1 + lesion mm3) / 5"]
+STRUCTURES = [
+    "left ventricle",
+    "myocardium",
+    "right ventricle",
+    "left atrium",
+    "right atrium",
+    "aorta",
+    "pulmonary artery",
+]
 LICENCE = """The weights in this folder are released under the Apache License, Version 2.0
 (https://www.apache.org/licenses/LICENSE-2.0), like the project that made them.
 Research use only; not a medical device.
@@ -30,7 +41,8 @@ real scans was not measured against experts.
 - Follows: Sartoretti 2023 (doi 10.1007/s12350-022-02940-7), a 3-D U-Net with residual units, 64x64x64 patches,
   a coronary branch of 5 channels and a structure branch of 8 channels over one body.
 - Differs: the body starts at half resolution; it sees candidate maps and, on the fine grid, the structures of its
-  own coarse pass beside the HU; a third branch names non-coronary calcification; instance normalisation.
+  own coarse pass beside the HU; a third branch names non-coronary calcification; a fourth says where the coronary
+  arteries run, which the others are told; instance normalisation.
 - Trained on {patients} synthetic patients (gated, SPECT-CTAC, PET-CTAC and chest in equal parts, seeds from 1000),
   {steps} steps, seed {seed}, by `cacscoring train multibranch-unet --patients {patients} --steps {steps}`.
 - Input: CT in HU on 4 mm (structures) and 2 x 1.25 x 1.25 mm (calcium) grids, made by the project itself.
@@ -57,34 +69,63 @@ def write_trained_bundle(
     folder: Path, trainer: Trainer, *, patients: int, choice: DecisionChoice | None = None
 ) -> ModelBundle:
     """Write the averaged network of a trainer as a bundle, with the decision settings that were chosen for it."""
-    import monai
-    import numpy
-    import torch
-
     settings = {
         "method": "multibranch-unet",
         "network": trainer.network.config.as_dict(),
         **(choice.as_settings() if choice else asdict(DecisionSettings())),
     }
-    metadata = {
-        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20220324.json",
+    metadata = bundle_metadata(
+        "Coronary artery calcium segmentation in non-contrast CT",
+        "Multi-branch 3-D U-Net, trained on synthetic patients only. Research use only.",
+        _data_format(trainer.network.config.in_channels),
+    )
+    decision = decision_words(choice)
+    card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision)
+    return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def bundle_metadata(task: str, description: str, data_format: dict[str, object]) -> dict[str, object]:
+    """Return MONAI's fields of a bundle that was trained by the project."""
+    import monai
+    import numpy
+    import torch
+
+    return {
+        "schema": SCHEMA,
         "version": __version__,
         "monai_version": monai.__version__,
         "pytorch_version": torch.__version__.split("+")[0],
         "numpy_version": numpy.__version__,
         "required_packages_version": {},
-        "task": "Coronary artery calcium segmentation in non-contrast CT",
-        "description": "Multi-branch 3-D U-Net, trained on synthetic patients only. Research use only.",
+        "task": task,
+        "description": description,
         "authors": "CACScoring contributors",
         "copyright": "CACScoring contributors, Apache-2.0",
-        "network_data_format": _data_format(trainer.network.config.in_channels),
+        "network_data_format": data_format,
     }
-    decision = NOT_CHOSEN
-    if choice:
-        decision = CHOSEN.format(settings=choice.settings, patients=choice.patients, tried=len(choice.error))
-        decision += _review_words(choice.uncertainty)
-    card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision)
-    return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def image_format(kind: str, names: list[str], shape: list[object]) -> dict[str, object]:
+    """Describe channels in MONAI's words; ``kind`` is ``image`` or ``probabilities``."""
+    return {
+        "type": kind,
+        "format": "hounsfield" if kind == "image" else "segmentation",
+        "modality": "CT",
+        "num_channels": len(names),
+        "spatial_shape": shape,
+        "dtype": "float32",
+        "value_range": [-1, 5] if kind == "image" else [0, 1],
+        "is_patch_data": True,
+        "channel_def": {str(n): name for n, name in enumerate(names)},
+    }
+
+
+def decision_words(choice: DecisionChoice | None) -> str:
+    """Say in the card what a lesion needs, and how that was chosen."""
+    if choice is None:
+        return NOT_CHOSEN
+    words = CHOSEN.format(settings=choice.settings, patients=choice.patients, tried=len(choice.error))
+    return words + _review_words(choice.uncertainty)
 
 
 def _review_words(fit: UncertaintyFit | None) -> str:
@@ -103,35 +144,16 @@ def _review_words(fit: UncertaintyFit | None) -> str:
 
 def _data_format(in_channels: int) -> dict[str, object]:
     """Describe input and outputs in MONAI's words."""
-
-    def image(channels: int, names: list[str], kind: str) -> dict[str, object]:
-        return {
-            "type": kind,
-            "format": "hounsfield" if kind == "image" else "segmentation",
-            "modality": "CT",
-            "num_channels": channels,
-            "spatial_shape": [64, 64, 64],
-            "dtype": "float32",
-            "value_range": [-1, 5] if kind == "image" else [0, 1],
-            "is_patch_data": True,
-            "channel_def": {str(n): name for n, name in enumerate(names)},
-        }
-
-    structures = [
-        "left ventricle",
-        "myocardium",
-        "right ventricle",
-        "left atrium",
-        "right atrium",
-        "aorta",
-        "pulmonary artery",
-    ]
-    inputs = ["HU -200..300", "peak candidate HU / 400", "candidate fraction", "ln(1 + lesion mm3) / 5"]
+    inputs = [*HU_INPUTS, *STRUCTURES]
+    if len(inputs) != in_channels:
+        raise ValueError(f"the network has {in_channels} input channels, {len(inputs)} are described")
+    named = {
+        "calcium": ["background", "LM", "LAD", "LCX", "RCA"],
+        "structure": ["background", *STRUCTURES],
+        "non_coronary": ["none", "aorta", "aortic valve", "mitral valve", "other"],
+        "artery": ["none", "LM", "LAD", "LCX", "RCA"],
+    }
     return {
-        "inputs": {"image": image(in_channels, inputs + structures, "image")},
-        "outputs": {
-            "calcium": image(5, ["background", "LM", "LAD", "LCX", "RCA"], "probabilities"),
-            "structure": image(8, ["background", *structures], "probabilities"),
-            "non_coronary": image(5, ["none", "aorta", "aortic valve", "mitral valve", "other"], "probabilities"),
-        },
+        "inputs": {"image": image_format("image", inputs, [64, 64, 64])},
+        "outputs": {name: image_format("probabilities", names, [64, 64, 64]) for name, names in named.items()},
     }

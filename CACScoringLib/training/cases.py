@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,15 @@ from CACScoringLib.inference.fine import fine_grid_over
 from CACScoringLib.inference.grids import Grid, ct_grid, resample_mean, sample_nearest
 from CACScoringLib.inference.heart import HEART_MARGIN_MM, coarse_volume, heart_region
 from CACScoringLib.methods.registry import candidate_threshold
+from CACScoringLib.training.arteries import UNKNOWN, artery_map
+from CACScoringLib.training.case_cache import cached_cases
+from CACScoringLib.training.stored_arrays import StoredArrays
 
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingCase:
+class TrainingCase(StoredArrays):
     """One patient for the multi-branch network.
 
     Attributes
@@ -29,6 +32,8 @@ class TrainingCase:
         (z, y, x) on the coarse grid, whose first voxel lies at ``coarse_offset_mm``.
     fine_hu : ndarray of int16; fine_structures : ndarray of uint8
         (z, y, x) on the fine grid, whose first voxel lies at ``fine_offset_mm``.
+    fine_arteries : ndarray of uint8
+        (z, y, x) on the fine grid: the vessel near whose centreline a voxel lies, 0 or ``arteries.UNKNOWN``.
     cell : ndarray of int32, shape (m, 3)
         Fine voxels that hold a candidate.
     peak, fraction, size : ndarray of float32, shape (m,)
@@ -45,6 +50,7 @@ class TrainingCase:
     fine_hu: np.ndarray
     fine_structures: np.ndarray
     fine_offset_mm: np.ndarray
+    fine_arteries: np.ndarray
     cell: np.ndarray
     peak: np.ndarray
     fraction: np.ndarray
@@ -52,21 +58,13 @@ class TrainingCase:
     label: np.ndarray
     weight: np.ndarray
 
-    def save(self, path: Path) -> None:
-        """Write the case (numpy archive, no pickle); an existing file is replaced at once."""
-        temporary = path.with_name(path.stem + ".tmp.npz")
-        np.savez_compressed(temporary, **{f.name: getattr(self, f.name) for f in fields(self)})
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> TrainingCase:
-        """Read a case."""
-        with np.load(path, allow_pickle=False) as archive:
-            return cls(**{f.name: archive[f.name] for f in fields(cls)})
-
 
 def make_case(
-    ct: CTVolume, labels: np.ndarray, structures: np.ndarray, margin_mm: float = HEART_MARGIN_MM
+    ct: CTVolume,
+    labels: np.ndarray,
+    structures: np.ndarray,
+    margin_mm: float = HEART_MARGIN_MM,
+    arteries: Callable[[Grid], np.ndarray] | None = None,
 ) -> TrainingCase:
     """Reduce a labelled patient to a training case.
 
@@ -77,6 +75,8 @@ def make_case(
         Truth on the CT's grid.
     margin_mm : float
         How far round the true heart candidates are kept.
+    arteries : callable, optional
+        Returns ``fine_arteries`` on a grid; unknown without.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def make_case(
     maps = candidate_maps(candidates, grid, fine)
     cell = np.argwhere(maps["peak"] > 0)
     place = tuple(cell.T)
-    truth, island = _paint_truth(candidates, labels, grid, fine)
+    truth, island = brightest(candidates, labels, grid, fine)
     number = island[place]
     cells_of = np.bincount(number, minlength=1)
     return TrainingCase(
@@ -104,6 +104,7 @@ def make_case(
         fine_hu=np.rint(resample_mean(ct.hu, grid, fine)).astype(np.int16),
         fine_structures=sample_nearest(structures, grid, fine),
         fine_offset_mm=np.asarray(fine.offset_mm),
+        fine_arteries=np.full(fine.shape, UNKNOWN, np.uint8) if arteries is None else arteries(fine),
         cell=cell.astype(np.int32),
         peak=maps["peak"][place],
         fraction=maps["fraction"][place],
@@ -113,22 +114,18 @@ def make_case(
     )
 
 
-def _paint_truth(candidates: Candidates, labels: np.ndarray, grid: Grid, fine: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Draw label and island number of the brightest candidate in every fine voxel."""
-    truth = np.zeros(fine.shape, np.uint8)
-    island = np.zeros(fine.shape, np.int32)
+def brightest(candidates: Candidates, labels: np.ndarray, grid: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Return label (uint8) and island number (int32) of the brightest candidate in every voxel of a target grid."""
+    label, island = np.zeros(target.shape, np.uint8), np.zeros(target.shape, np.int32)
     if not candidates.count:
-        return truth, island
-    value = labels[tuple(candidates.index.T)]
-    order = np.argsort(candidates.hu, kind="stable")
-    parts = footprint(candidates.index[order], grid, fine)
-    cell = np.concatenate([p[0] for p in parts])
-    voxel = order[np.concatenate([p[1] for p in parts])]
-    by_hu = np.argsort(candidates.hu[voxel], kind="stable")
-    place = tuple(cell[by_hu].T)
-    truth[place] = value[voxel[by_hu]]
-    island[place] = candidates.lesion[voxel[by_hu]]
-    return truth, island
+        return label, island
+    parts = footprint(candidates.index, grid, target)
+    cell, voxel = (np.concatenate([part[n] for part in parts]) for n in (0, 1))
+    by_hu = np.argsort(candidates.hu[voxel], kind="stable")  # of several written to one place, the last stays
+    place, voxel = tuple(cell[by_hu].T), voxel[by_hu]
+    label[place] = labels[tuple(candidates.index[voxel].T)]
+    island[place] = candidates.lesion[voxel]
+    return label, island
 
 
 def case_path(folder: Path, protocol: str, seed: int) -> Path:
@@ -144,7 +141,8 @@ def make_synthetic_case(folder: Path, protocol: str, seed: int, enriched: bool) 
     if not path.exists():
         patient = synthesize(seed=seed, protocol=protocol, options=PhantomOptions(enriched=enriched))
         margin = HEART_MARGIN_MM + float(np.random.default_rng(seed).uniform(-3, 5))
-        make_case(patient.ct, patient.labels, patient.structures, margin).save(path)
+        arteries = partial(artery_map, patient.vessel_tree, patient.branch_vessels, patient.ct)
+        make_case(patient.ct, patient.labels, patient.structures, margin, arteries).save(path)
     return path
 
 
@@ -156,23 +154,5 @@ def build_cache(
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Generate and cache the cases that are not there yet.
-
-    Parameters
-    ----------
-    wanted : iterable of (protocol, seed)
-    tick : callable, optional
-        Called with a text after every case.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = list(wanted)
-    missing = [job for job in jobs if not case_path(folder, *job).exists()]
-    with ProcessPoolExecutor(max_workers=workers) as pool:
-        running = {
-            pool.submit(make_synthetic_case, folder, protocol, seed, enriched): seed for protocol, seed in missing
-        }
-        for future in as_completed(running):
-            future.result()
-            if tick is not None:
-                tick(f"patient {running[future]}")
-    return [case_path(folder, *job) for job in jobs]
+    """Generate and cache the cases that are not there yet, as ``cached_cases`` does."""
+    return cached_cases(folder, wanted, case_path, make_synthetic_case, enriched=enriched, workers=workers, tick=tick)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +13,14 @@ from CACScoringLib.inference.grids import Grid, resample_linear
 from CACScoringLib.models import ModelBundle, load_weights
 from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
 from CACScoringLib.training.cases import TrainingCase
-from CACScoringLib.training.losses import candidate_losses, structure_loss
+from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
+from CACScoringLib.training.losses import artery_loss, candidate_losses, structure_loss
+from CACScoringLib.training.mining import HardExamples
 from CACScoringLib.training.sampling import CoarsePatch, FinePatch, coarse_patch, fine_patch
+from CACScoringLib.training.trainer import ResumableTrainer
+from CACScoringLib.vocabulary import Vessel
 
-CHECKPOINT = "checkpoint.pt"
-LOG = "training-log.jsonl"
+LARGEST_GRADIENT = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class TrainingSettings:
     warmup_steps: int = 100
     averaging: float = 0.998
     structure_weight: float = 0.5
+    artery_weight: float = 0.5
     non_coronary_weight: float = 0.4
     lost_context: float = 0.08
     context_shift_mm: float = 5.0
+    hard_share: float = 0.0
     seed: int = 20260
     checkpoint_every: int = 50
     device: str = "cpu"
@@ -44,8 +46,9 @@ class TrainingSettings:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Patches of a few patients, in the same order."""
+    """Patches of a few patients, in the same order; ``cases`` says whose."""
 
+    cases: list[int]
     coarse: list[CoarsePatch]
     fine: list[FinePatch]
     shift_mm: np.ndarray
@@ -53,7 +56,7 @@ class Batch:
     offset: np.ndarray
 
 
-class Trainer:
+class Trainer(ResumableTrainer):
     """Trains the network; holds the network, its average and the optimiser.
 
     Parameters
@@ -76,33 +79,15 @@ class Trainer:
         folder: Path,
         start: ModelBundle | None = None,
     ):
-        self.cases, self.groups, self.settings, self.folder = cases, groups, settings, folder
+        self.cases, self.groups = cases, groups
         torch.manual_seed(settings.seed)
-        self.network = starting_network(start).to(settings.device, memory_format=torch.channels_last_3d)
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        network = starting_network(start).to(settings.device, memory_format=torch.channels_last_3d)
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        self.step = 0
-
-    def run(self, tick: Callable[[int, dict[str, float]], None] | None = None) -> None:
-        """Train until ``settings.steps``; ``tick`` gets the step and its losses."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.network.train()
-        started = time.perf_counter()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            upcoming = pool.submit(self.batch, self.step)
-            while self.step < self.settings.steps:
-                batch = upcoming.result()
-                upcoming = pool.submit(self.batch, self.step + 1)
-                losses = self._train(batch)
-                self.step += 1
-                losses["seconds"] = time.perf_counter() - started
-                self._log(losses)
-                if tick is not None:
-                    tick(self.step, losses)
-                if self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps:
-                    self.save()
+        super().__init__(network, optimizer, settings, folder)
+        self.hard = HardExamples(cases)
+        self._seen: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     def batch(self, step: int) -> Batch:
         """Draw the patches of a step; the step number and the seed decide them."""
@@ -111,19 +96,22 @@ class Trainer:
         chosen = []
         for _ in range(s.patients_per_step):
             group = self.groups[rng.integers(len(self.groups))]
-            chosen.append(self.cases[group[rng.integers(len(group))]])
+            chosen.append(int(group[rng.integers(len(group))]))
+        hard = [n if rng.random() < s.hard_share else None for n in chosen] if s.hard_share else [None] * len(chosen)
+        about = [None if n is None else self.hard.draw(n, rng) for n in hard]
         return Batch(
-            coarse=[coarse_patch(c, rng) for c in chosen],
-            fine=[fine_patch(c, rng) for c in chosen],
+            cases=chosen,
+            coarse=[coarse_patch(self.cases[n], rng) for n in chosen],
+            fine=[fine_patch(self.cases[n], rng, about=cell) for n, cell in zip(chosen, about, strict=True)],
             shift_mm=rng.normal(0, s.context_shift_mm / 2, (len(chosen), 3)),
             lost=rng.random(len(chosen)) < s.lost_context,
             offset=rng.integers(0, 2, 3),
         )
 
-    def _train(self, batch: Batch) -> dict[str, float]:
+    def train(self, batch: Batch) -> dict[str, float]:
+        """Take one step and return its losses."""
         s, device = self.settings, self.settings.device
-        for group in self.optimizer.param_groups:
-            group["lr"] = s.learning_rate * schedule(self.step, s)
+        self.set_rate()
         self.optimizer.zero_grad(set_to_none=True)
         coarse_in = np.stack([p.channels for p in batch.coarse])
         empty = np.zeros((len(coarse_in), self.network.config.in_channels - 4, *coarse_in.shape[2:]), np.float32)
@@ -148,65 +136,51 @@ class Trainer:
         calcium, other = candidate_losses(
             rows, torch.from_numpy(label).to(device), torch.from_numpy(weight[tuple(here.T)]).to(device)
         )
+        if s.hard_share:
+            self._seen = costs(batch, here, label, rows["calcium"])
         truth = np.stack([p.structures for p in batch.fine])
         fine_loss, _ = self._structure_step(features, truth, batch.offset)
-        (calcium + s.non_coronary_weight * other + s.structure_weight * fine_loss).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self.optimizer.step()
-        self._update_average()
-        names = ("calcium", "non_coronary", "structure_fine", "structure_coarse")
-        values = (calcium, other, fine_loss, coarse_loss)
+        arteries = self._half(np.stack([p.arteries for p in batch.fine]), batch.offset)
+        artery = artery_loss(self.network.artery(features), arteries)
+        total = calcium + s.non_coronary_weight * other + s.structure_weight * fine_loss + s.artery_weight * artery
+        total.backward()
+        self.update(LARGEST_GRADIENT)
+        names = ("calcium", "non_coronary", "artery", "structure_fine", "structure_coarse")
+        values = (calcium, other, artery, fine_loss, coarse_loss)
         return {name: float(value.detach()) for name, value in zip(names, values, strict=True)}
+
+    def before_drawing(self) -> None:
+        """Take in what the last step cost."""
+        for case, cells, loss in self._seen:
+            self.hard.learn(case, cells, loss)
+        self._seen = []
 
     def _structure_step(
         self, features: torch.Tensor, truth: np.ndarray, offset: np.ndarray
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return loss and logits of the structure branch at half resolution.
-
-        The truth of a 2x2x2 block is that of one of its voxels, drawn anew every step.
-        """
-        z, y, x = offset
-        target = torch.from_numpy(np.ascontiguousarray(truth[:, z::2, y::2, x::2])).long().to(self.settings.device)
+        """Return loss and logits of the structure branch at half resolution."""
         logits = self.network.structure(features)
-        return structure_loss(logits, target), logits
+        return structure_loss(logits, self._half(truth, offset)), logits
+
+    def _half(self, truth: np.ndarray, offset: np.ndarray) -> torch.Tensor:
+        """Return truth at half resolution: that of one voxel of each 2x2x2 block, drawn anew every step."""
+        z, y, x = offset
+        return torch.from_numpy(np.ascontiguousarray(truth[:, z::2, y::2, x::2])).long().to(self.settings.device)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.settings.device, memory_format=torch.channels_last_3d)
 
-    def _update_average(self) -> None:
-        decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
-        for name, value in self.network.state_dict().items():
-            self.average[name].lerp_(value, 1 - decay)
+    def extra_state(self) -> dict[str, Any]:
+        """Return what is known of hard examples, where they are drawn."""
+        if not self.settings.hard_share:
+            return {}
+        seen = [(n, torch.from_numpy(cells), torch.from_numpy(loss)) for n, cells, loss in self._seen]
+        return {"hard": [torch.from_numpy(loss) for loss in self.hard.loss], "seen": seen}
 
-    def save(self) -> None:
-        """Write the checkpoint; the old one is replaced at once."""
-        state = {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "settings": asdict(self.settings),
-        }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / (CHECKPOINT + ".tmp")
-        torch.save(state, temporary)
-        temporary.replace(self.folder / CHECKPOINT)
-
-    def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False when there is none."""
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            return False
-        state = torch.load(path, map_location=self.settings.device, weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.average = state["average"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step = int(state["step"])
-        return True
-
-    def _log(self, losses: dict[str, float]) -> None:
-        with (self.folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **{k: round(v, 5) for k, v in losses.items()}}) + "\n")
+    def load_extra_state(self, state: dict[str, Any]) -> None:
+        """Take up what was known of hard examples."""
+        self.hard.restore([loss.numpy() for loss in state.get("hard", [])])
+        self._seen = [(n, cells.numpy(), loss.numpy()) for n, cells, loss in state.get("seen", [])]
 
 
 def starting_network(start: ModelBundle | None) -> MultiBranchUNet:
@@ -219,12 +193,32 @@ def starting_network(start: ModelBundle | None) -> MultiBranchUNet:
     return network
 
 
-def schedule(step: int, settings: TrainingSettings) -> float:
-    """Return the learning-rate factor: linear warm-up, then a cosine down to 1 %."""
-    if step < settings.warmup_steps:
-        return (step + 1) / settings.warmup_steps
-    share = (step - settings.warmup_steps) / max(settings.steps - settings.warmup_steps, 1)
-    return float(0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * min(share, 1.0))))
+def costs(
+    batch: Batch, here: np.ndarray, label: np.ndarray, logits: torch.Tensor
+) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """Return what the candidates of each patch cost: (case, cells, -ln(probability of the truth)).
+
+    Parameters
+    ----------
+    here : ndarray of int, shape (n, 4)
+        (patch, z, y, x) of each row.
+    label : ndarray of int, shape (n,)
+    logits : Tensor, shape (n, 5)
+        Of the calcium branch.
+    """
+    chance = torch.softmax(logits.detach(), dim=1).cpu().numpy()
+    target = np.where(label <= 4, label, 0)
+    right = chance[np.arange(len(label)), target]
+    either = label == LEFT_MAIN_OR_LAD
+    right[either] = chance[either, Vessel.LM] + chance[either, Vessel.LAD]
+    loss = np.zeros(batch.fine[0].label.shape, np.float32)
+    out = []
+    for number, (case, patch) in enumerate(zip(batch.cases, batch.fine, strict=True)):
+        mine = here[:, 0] == number
+        loss[:] = 0.0
+        loss[tuple(here[mine, 1:].T)] = -np.log(np.maximum(right[mine], 1e-6))
+        out.append((case, patch.cells, loss[tuple(patch.place.T)]))
+    return out
 
 
 def fine_input(batch: Batch, probability: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from CACScoringLib.training.arteries import UNKNOWN
 from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD, NOT_CORONARY
 from CACScoringLib.vocabulary import Vessel
 
@@ -97,5 +98,27 @@ def structure_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     size = probability.sum(axes) + onehot.sum(axes)
     dice = (2 * overlap + 1.0) / (size + 1.0)
     present = onehot.sum(axes) > 0
+    present[0] = False
+    return entropy + (1 - dice[present]).mean() if present.any() else entropy
+
+
+def artery_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy plus soft Dice over the arteries that are present; ``arteries.UNKNOWN`` is left out.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (n, 5, z, y, x)
+    target : Tensor of int64, shape (n, z, y, x)
+    """
+    known = target != UNKNOWN
+    if not bool(known.any()):
+        return logits.sum() * 0.0
+    rows, truth = logits.movedim(1, -1)[known], target[known]
+    entropy = functional.cross_entropy(rows, truth)
+    probability = torch.softmax(rows, dim=1)
+    onehot = functional.one_hot(truth, logits.shape[1]).to(probability.dtype)
+    size = probability.sum(0) + onehot.sum(0)
+    dice = (2 * (probability * onehot).sum(0) + 1.0) / (size + 1.0)
+    present = onehot.sum(0) > 0
     present[0] = False
     return entropy + (1 - dice[present]).mean() if present.any() else entropy

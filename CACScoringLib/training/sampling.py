@@ -10,6 +10,7 @@ from scipy import ndimage
 from CACScoringLib.inference.grids import AIR_HU, COARSE_SPACING_MM, FINE_SPACING_MM, Grid
 from CACScoringLib.inference.inputs import hu_channels
 from CACScoringLib.inference.windows import WINDOW
+from CACScoringLib.training.arteries import UNKNOWN
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
 from CACScoringLib.vocabulary import NonCoronary, Vessel
@@ -30,12 +31,24 @@ ELSEWHERE_SHARE = 0.25
 
 @dataclass(frozen=True, eq=False)
 class FinePatch:
-    """A fine patch: ``channels`` (4, 64, 64, 64) float32; truth maps (64, 64, 64)."""
+    """A fine patch.
+
+    Attributes
+    ----------
+    channels : ndarray of float32, shape (4, 64, 64, 64)
+    label, weight, structures, arteries : ndarray, shape (64, 64, 64)
+        Truth; arteries as in ``TrainingCase``.
+    cells : ndarray of int, shape (m,); place : ndarray of int, shape (m, 3)
+        The case's candidate cells that lie in the patch, and where.
+    """
 
     channels: np.ndarray
     label: np.ndarray
     weight: np.ndarray
     structures: np.ndarray
+    arteries: np.ndarray
+    cells: np.ndarray
+    place: np.ndarray
     grid: Grid
 
 
@@ -89,9 +102,11 @@ def coarse_patch(case: TrainingCase, rng: np.random.Generator, vary: bool = True
     return CoarsePatch(hu_channels(hu), crop(case.coarse_structures, start, 0), grid)
 
 
-def fine_patch(case: TrainingCase, rng: np.random.Generator, vary: bool = True) -> FinePatch:
-    """Cut a fine patch round a lesion, a mimic or any candidate."""
-    centre = _fine_centre(case, rng) + rng.integers(-CENTRE_JITTER, CENTRE_JITTER + 1, 3)
+def fine_patch(
+    case: TrainingCase, rng: np.random.Generator, vary: bool = True, about: np.ndarray | None = None
+) -> FinePatch:
+    """Cut a fine patch round a cell that is given, or a lesion, a mimic or any candidate."""
+    centre = (_fine_centre(case, rng) if about is None else about) + rng.integers(-CENTRE_JITTER, CENTRE_JITTER + 1, 3)
     start = _clip_start(centre - WINDOW // 2, case.fine_hu.shape)
     return fine_patch_at(case, start, rng if vary else None)
 
@@ -114,7 +129,9 @@ def fine_patch_at(case: TrainingCase, start: np.ndarray, rng: np.random.Generato
     label[at] = case.label[inside]
     offset = case.fine_offset_mm + start * np.asarray(FINE_SPACING_MM)
     grid = Grid(FINE_SPACING_MM, tuple(map(float, offset)), (WINDOW,) * 3)
-    return FinePatch(hu_channels(hu, maps), label, maps["weight"], crop(case.fine_structures, start, 0), grid)
+    structures, arteries = crop(case.fine_structures, start, 0), crop(case.fine_arteries, start, UNKNOWN)
+    cells, weight = np.flatnonzero(inside), maps["weight"]
+    return FinePatch(hu_channels(hu, maps), label, weight, structures, arteries, cells, place[inside], grid)
 
 
 def _clip_start(start: np.ndarray, shape: tuple[int, ...], beyond: int = 6) -> np.ndarray:

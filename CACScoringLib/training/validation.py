@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.candidates import Candidates
+from CACScoringLib.training.stored_arrays import StoredArrays
 from CACScoringLib.vocabulary import Vessel
+
+if TYPE_CHECKING:
+    from CACScoringLib.methods.evidence import Evidence
+    from CACScoringLib.models import ModelBundle
 
 
 @dataclass(frozen=True, eq=False)
-class SeenPatient:
+class SeenPatient(StoredArrays):
     """A patient's candidates, what the network says about them, and the truth.
 
     Attributes
@@ -57,18 +63,6 @@ class SeenPatient:
         spacing = tuple(float(step) for step in self.spacing_mm)
         return CTVolume(np.zeros((1, 1, 1), np.int16), spacing, acquisition=Acquisition(kvp=kvp))
 
-    def save(self, path: Path) -> None:
-        """Write the patient (numpy archive, no pickle); an existing file is replaced at once."""
-        temporary = path.with_name(path.stem + ".tmp.npz")
-        np.savez_compressed(temporary, **{f.name: getattr(self, f.name) for f in fields(self)})
-        temporary.replace(path)
-
-    @classmethod
-    def load(cls, path: Path) -> SeenPatient:
-        """Read a patient."""
-        with np.load(path, allow_pickle=False) as archive:
-            return cls(**{f.name: archive[f.name] for f in fields(cls)})
-
 
 def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool = False) -> SeenPatient:
     """Run the network of the bundle in ``folder`` on a labelled scan.
@@ -81,14 +75,14 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
     left_main_is_lad : bool
         Whether the truth labels the left main LAD.
     """
-    from CACScoringLib.methods.multibranch_unet import look
     from CACScoringLib.methods.registry import candidate_threshold
     from CACScoringLib.models import open_bundle
     from CACScoringLib.scoring.parts import vessel_agatston
 
     if left_main_is_lad:
         truth = np.where(truth == Vessel.LM, np.uint8(Vessel.LAD), truth)
-    evidence = look(ct, bundle=open_bundle(folder), threshold_hu=candidate_threshold(ct))
+    bundle = open_bundle(folder)
+    evidence = look_of(bundle)(ct, bundle=bundle, threshold_hu=candidate_threshold(ct))
     found = evidence.candidates
     place = np.argwhere((truth >= 1) & (truth <= 4))
     at = tuple(place.T)
@@ -106,6 +100,21 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
     )
 
 
+def look_of(bundle: ModelBundle) -> Callable[..., Evidence]:
+    """Return the function that asks a bundle's network about every candidate, before anything is decided."""
+    from CACScoringLib.methods import convlstm, multibranch_unet
+
+    return convlstm.look if bundle.settings.get("method") == convlstm.NAME else multibranch_unet.look
+
+
+def weights_name(bundle: ModelBundle) -> str:
+    """Return what tells apart the weights that a method uses: the bundle's, and those that find the heart."""
+    from CACScoringLib.models import open_bundle
+
+    heart = bundle.settings.get("heart_model")
+    return bundle.sha256[:16] if heart is None else f"{bundle.sha256[:16]}-{open_bundle(heart).sha256[:8]}"
+
+
 def see_synthetic(protocol: str, seed: int, folder: Path, cache: Path | None = None) -> SeenPatient:
     """Generate a synthetic patient and run the network on it, unless that is cached (worker entry point)."""
     from CACScoringLib.models import open_bundle
@@ -113,7 +122,7 @@ def see_synthetic(protocol: str, seed: int, folder: Path, cache: Path | None = N
 
     path = None
     if cache is not None:
-        path = cache / f"{protocol}-{seed:06d}-{open_bundle(folder).sha256[:16]}.npz"
+        path = cache / f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}.npz"
         if path.exists():
             return SeenPatient.load(path)
     patient = synthesize(seed=seed, protocol=protocol)

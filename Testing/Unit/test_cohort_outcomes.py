@@ -17,12 +17,13 @@ from CACScoringLib.cohort.cox import HazardRatio, covariate_models, cox_model  #
 from CACScoringLib.cohort.figures_outcomes import (  # noqa: E402
     category_colors,
     forest_figure,
-    p_words,
     ratio_limits,
     save_outcome_figure,
 )
 from CACScoringLib.cohort.follow_up import follow_up  # noqa: E402
 from CACScoringLib.cohort.outcomes import outcomes  # noqa: E402
+from CACScoringLib.cohort.outcomes_files import figures  # noqa: E402
+from CACScoringLib.cohort.p_words import p_words  # noqa: E402
 from CACScoringLib.cohort.progression_table import ProgressionColumns, cohort_progression  # noqa: E402
 from CACScoringLib.cohort.simulation import simulated_cohort  # noqa: E402
 from CACScoringLib.commands import cohort_outcomes  # noqa: E402
@@ -321,7 +322,7 @@ def test_progression_needs_all_its_columns(tmp_path):
 def test_the_figure_has_curves_numbers_at_risk_and_ratios_for_each_score():
     frame = simulated_cohort(2, 800, covariates=True)
     result = outcomes(follow_up(frame, time="years", event="mace", compare="agatston_standard"))
-    figure = cohort_outcomes.figures(result, "MACE")[0][2]
+    figure = figures(result, "MACE")[0][2]
     curves, table, ratios = figure.axes[:3]
     assert len(figure.axes) == 6
     assert (curves.get_xlabel(), curves.get_ylabel()) == ("Time (years)", "MACE-free survival")
@@ -337,7 +338,7 @@ def test_the_figure_has_curves_numbers_at_risk_and_ratios_for_each_score():
 
 def test_a_category_keeps_its_colour_where_another_is_empty():
     frame = cohort(agatston=np.resize([0.0, 900.0], 60))
-    figure = cohort_outcomes.figures(outcomes(checked(frame)))[0][2]
+    figure = figures(outcomes(checked(frame)))[0][2]
     colors = [line.get_color() for line in figure.axes[0].get_lines()]
     assert colors == [category_colors(4)[0], category_colors(4)[3]]
 

@@ -126,3 +126,14 @@ def test_a_table_is_shaded_where_asked() -> None:
     balanced(page)
     assert "rgba(47, 102, 144, 0.75)" in page
     assert "&lt;b&gt;" in page
+
+
+def test_a_png_is_as_wide_on_the_page_as_it_says_it_is_on_paper(tmp_path) -> None:
+    """600 pixels at 300 to the inch are 2 inches, 192 CSS pixels; without a resolution the page decides."""
+    from matplotlib.figure import Figure
+
+    Figure(figsize=(2, 1)).savefig(tmp_path / "a.png", dpi=300)
+    assert ' style="width: 192px"' in html.page("", "", [html.Section("", [html.Figure(tmp_path / "a.png")])])
+    raw = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "b.png").write_bytes(raw.replace(b"pHYs", b"tEXt"))
+    assert 'style="width' not in html.page("", "", [html.Section("", [html.Figure(tmp_path / "b.png")])])

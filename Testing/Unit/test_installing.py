@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.installing import (
+    COHORT,
     PROTECTED,
     Installer,
     InstallError,
@@ -66,6 +67,9 @@ class FakeSlicer:
 
 
 OURS = [line for line in requirements_file().read_text().splitlines() if line and not line.startswith("#")]
+COHORT_PACKAGES = tuple(
+    line for line in requirements_file(COHORT.file).read_text().splitlines() if line and not line.startswith("#")
+)
 
 
 def test_nothing_is_asked_when_all_is_there():
@@ -230,3 +234,24 @@ def test_the_offline_way_is_described_with_what_is_really_needed():
     for name in ("numpy", "scipy", "SimpleITK", "pydicom", "highdicom"):
         assert name in PROTECTED
         assert name in page
+
+
+def test_cohorts_need_their_own_packages_without_torch_and_say_so_when_declined():
+    fake = FakeSlicer()
+    installer = Installer(fake, lambda: fake, fake.installed.get, COHORT)
+    fake.pip_error = RuntimeError("User declined package installation")
+    with pytest.raises(InstallError, match="no statistics can be taken"):
+        installer.ensure()
+    fake.pip_error = None
+    done = installer.ensure()
+    assert [call[0] for call in fake.calls] == ["pip", "pip"]
+    assert done.packages == COHORT_PACKAGES
+    assert "torch" not in fake.installed
+
+
+def test_the_packages_of_cohorts_are_those_of_the_extra():
+    """matplotlib is one of the package's own dependencies, which Slicer lacks."""
+    text = (ROOT / "pyproject.toml").read_text()
+    extra = re.findall(r'"([^"]+)"', re.search(r"^cohort = \[(.*)\]$", text, re.MULTILINE).group(1))
+    assert set(COHORT_PACKAGES) - {"matplotlib>=3.8"} == set(extra)
+    assert '"matplotlib>=3.8"' in text

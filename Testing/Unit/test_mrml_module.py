@@ -145,12 +145,13 @@ class Parameters:
 
 
 class Ui:
-    """The widgets of the .ui file: attributes are kept, methods do nothing."""
+    """The widgets of a .ui file: attributes are kept, methods do nothing."""
 
-    def __init__(self):
-        names = [element.get("name") for element in ET.parse(UI).iter("widget")]
+    def __init__(self, path=UI):
+        names = [element.get("name") for element in ET.parse(path).iter("widget")]
         self.__dict__.update({name: MagicMock(name=name) for name in names})
-        self.lesionTableView.mrmlTableNode.return_value = None
+        if path == UI:
+            self.lesionTableView.mrmlTableNode.return_value = None
 
 
 @pytest.fixture
@@ -187,8 +188,13 @@ def desktop(monkeypatch):
         monkeypatch.setattr(slicer, name, MagicMock(), raising=False)
     slicer.app.userSettings.return_value = MemoryStore()
     ui = Ui()
-    monkeypatch.setattr(slicer.util, "loadUI", MagicMock(), raising=False)
-    monkeypatch.setattr(slicer.util, "childWidgetVariables", lambda widget: ui, raising=False)
+    monkeypatch.setattr(slicer.util, "loadUI", lambda path: MagicMock(path=Path(path)), raising=False)
+    monkeypatch.setattr(
+        slicer.util,
+        "childWidgetVariables",
+        lambda widget: ui if widget.path == UI else Ui(widget.path),
+        raising=False,
+    )
     yield SimpleNamespace(module=loaded("CACScoringOnDesktop"), working=working, ui=ui, qt=qt)
     for name in [name for name in sys.modules if name.split(".")[0] == "CACScoringDesktop"]:
         del sys.modules[name]

@@ -7,8 +7,9 @@ import torch
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.training.cases import TrainingCase, make_case
-from CACScoringLib.training.loop import Batch, Trainer, TrainingSettings, fine_input, schedule
+from CACScoringLib.training.loop import Batch, Trainer, TrainingSettings, fine_input
 from CACScoringLib.training.sampling import coarse_patch, fine_patch, fine_patch_at
+from CACScoringLib.training.trainer import schedule
 
 SPACING = (3.0, 1.0, 1.0)
 
@@ -91,7 +92,7 @@ def test_context_is_laid_over_the_fine_patch_in_mm(a_case):
     coarse, fine = coarse_patch(a_case, rng, vary=False), fine_patch_at(a_case, np.zeros(3, int), None)
     onehot = np.eye(8, dtype=np.float32)[coarse.structures].transpose(3, 0, 1, 2)
     truth = onehot.reshape(8, 32, 2, 32, 2, 32, 2).mean(axis=(2, 4, 6))[None]
-    batch = Batch([coarse], [fine], np.zeros((1, 3)), np.array([False]), np.zeros(3, int))
+    batch = Batch([0], [coarse], [fine], np.zeros((1, 3)), np.array([False]), np.zeros(3, int))
     stacked = fine_input(batch, truth)
     inside = fine.structures == 1
     assert stacked.shape == (1, 11, 64, 64, 64)
@@ -101,7 +102,7 @@ def test_context_is_laid_over_the_fine_patch_in_mm(a_case):
     axes = np.indices(laid.shape).reshape(3, -1)
     centre = (axes * laid.ravel()).sum(axis=1) / laid.sum()
     np.testing.assert_allclose(centre, np.argwhere(inside).mean(axis=0), atol=0.5)
-    lost = fine_input(Batch([coarse], [fine], np.zeros((1, 3)), np.array([True]), np.zeros(3, int)), truth)
+    lost = fine_input(Batch([0], [coarse], [fine], np.zeros((1, 3)), np.array([True]), np.zeros(3, int)), truth)
     assert lost[0, 4:].max() == 0
 
 
@@ -122,7 +123,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(a_case, tmp_path):
     first = trainer(2, "parts")
     first.settings = TrainingSettings(steps=2, patients_per_step=1, warmup_steps=1, checkpoint_every=1)
     batch = first.batch(0)
-    first._train(batch)
+    first.train(batch)
     first.step = 1
     first.save()
     second = trainer(2, "parts")
