@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from CACScoringLib.training.calibration import DecisionChoice
 
+TRAINABLE = ("multibranch-unet", "convlstm", "slice-regression", "six-class")
+"""Methods that ``train`` knows; those without shipped weights cannot be chosen for scoring yet."""
 LAYOUTS = ("coca", "orcascore", "plain")
 """As in ``training/datasets``, which is read only when it is used."""
 PATIENTS, STEPS = 480, 2400
@@ -35,12 +37,22 @@ def positive(text: str) -> int:
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cacscoring train``."""
-    parser.add_argument("method", help="method to train: multibranch-unet")
+    parser.add_argument("method", help=f"method to train: {', '.join(TRAINABLE)}")
     parser.add_argument("--output", type=Path, required=True, help="folder for cache, checkpoint, log and model bundle")
     parser.add_argument(
         "--patients", type=positive, help="synthetic patients to train on (default 480; with --data: none, or mixed in)"
     )
-    parser.add_argument("--steps", type=positive, help="optimiser steps (default 2400; with --data 600)")
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        help="optimiser steps (default 2400; with --data 600; convlstm 3000, slice-regression 2400, six-class 6000)",
+    )
+    parser.add_argument(
+        "--experiment", choices=("i", "ii", "iii", "iv"), default="iii", help="of slice-regression (default iii)"
+    )
+    parser.add_argument(
+        "--labelling", choices=("patient", "slice"), default="patient", help="of six-class (default patient)"
+    )
     parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
     parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
@@ -107,6 +119,11 @@ def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
+    if args.method in TRAINABLE[1:]:
+        _only_multibranch(args)
+        from CACScoringLib.training.other_methods import run_train_other
+
+        return run_train_other(args)
     _known_method(args.method)
     if args.data is not None:
         from CACScoringLib.training.data_commands import run_tune
@@ -267,6 +284,15 @@ def _print_evaluation(args: argparse.Namespace, summary: dict[str, dict], writte
             group, title, floor, value, _ = entry.cells()
             console.print(f"  not reached: {group}, {title} {value} ({floor})", soft_wrap=True)
     console.print(f"Written to {args.output}: {', '.join(written)}", soft_wrap=True)
+
+
+def _only_multibranch(args: argparse.Namespace) -> None:
+    """Refuse scans of one's own for methods that learn from synthetic patients only."""
+    from CACScoringLib.models import ModelError
+
+    if args.data is not None:
+        raise ModelError(f"--data is for multibranch-unet: {args.method} is trained on synthetic patients only.")
+    _only_with_data(args)
 
 
 def _only_with_data(args: argparse.Namespace) -> None:

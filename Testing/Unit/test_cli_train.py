@@ -107,3 +107,45 @@ def test_an_unknown_method_is_one_sentence(tmp_path, capsys):
     assert error.count("\n") == 1
     assert "no-such-net" in error
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("method", ["convlstm", "slice-regression", "six-class"])
+def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
+    asked = {}
+
+    def train(output, patients, steps, **options):
+        asked.update(output=output, patients=patients, steps=steps, **options)
+        tell = options.get("tick") or options["report"]
+        tell("generated patient 1000", 1, 3)
+        tell("Training (masks 0.1)", 2, 3)
+
+    for name in (
+        "convlstm_training.train_convlstm",
+        "slice_regression.train_slice_regression",
+        "six_class.train_six_class",
+    ):
+        monkeypatch.setattr(f"CACScoringLib.training.{name}", train if method.replace("-", "_") in name else None)
+    words = [
+        "train",
+        method,
+        "--output",
+        str(tmp_path),
+        "--patients",
+        "3",
+        "--steps",
+        "3",
+        "--seed",
+        "7",
+        "--no-resume",
+    ]
+    assert main([*words, "--experiment", "iv", "--labelling", "slice"]) == 0
+    assert (asked["output"], asked["patients"], asked["steps"]) == (tmp_path, 3, 3)
+    assert (asked["seed"], asked["resume"]) == (7, False)
+    own = {"slice-regression": ("experiment", "iv"), "six-class": ("labelling", "slice"), "convlstm": ("device", "cpu")}
+    name, value = own[method]
+    assert asked[name] == value
+
+
+def test_scans_of_ones_own_are_for_the_default_method_only(capsys, tmp_path):
+    assert main(["train", "six-class", "--output", str(tmp_path), "--data", str(tmp_path)]) != 0
+    assert "--data is for multibranch-unet" in capsys.readouterr().err
