@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from CACScoringLib.training.other_methods import STEPS as OTHER_METHODS
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from CACScoringLib.training.calibration import DecisionChoice
 
-TRAINABLE = ("multibranch-unet", "convlstm", "slice-regression", "six-class")
+TRAINABLE = ("multibranch-unet", *OTHER_METHODS)
 """Methods that ``train`` knows; those without shipped weights cannot be chosen for scoring yet."""
 LAYOUTS = ("coca", "orcascore", "plain")
 """As in ``training/datasets``, which is read only when it is used."""
@@ -119,7 +121,7 @@ def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
-    if args.method in TRAINABLE[1:]:
+    if args.method in OTHER_METHODS:
         _only_multibranch(args)
         from CACScoringLib.training.other_methods import run_train_other
 

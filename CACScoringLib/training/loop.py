@@ -97,8 +97,7 @@ class Trainer(ResumableTrainer):
         for _ in range(s.patients_per_step):
             group = self.groups[rng.integers(len(self.groups))]
             chosen.append(int(group[rng.integers(len(group))]))
-        hard = [n if rng.random() < s.hard_share else None for n in chosen] if s.hard_share else [None] * len(chosen)
-        about = [None if n is None else self.hard.draw(n, rng) for n in hard]
+        about = [self.hard.draw(n, rng) if s.hard_share and rng.random() < s.hard_share else None for n in chosen]
         return Batch(
             cases=chosen,
             coarse=[coarse_patch(self.cases[n], rng) for n in chosen],

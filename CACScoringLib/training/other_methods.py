@@ -7,13 +7,12 @@ from collections.abc import Callable
 
 STEPS = {"convlstm": 3000, "slice-regression": 2400, "six-class": 6000}
 """Default optimiser steps of each method."""
-PATIENTS = 480
 DEVICE_OPTIONS = ("seed", "workers", "device", "cache")
 
 
 def run_train_other(args: argparse.Namespace) -> int:
     """Train one of ``STEPS`` on synthetic patients and write its bundle; returns the exit status."""
-    from CACScoringLib.training.commands import progress_display
+    from CACScoringLib.training.commands import PATIENTS, progress_display
 
     with progress_display() as progress:
         tasks: dict[str, int] = {}
@@ -26,13 +25,13 @@ def run_train_other(args: argparse.Namespace) -> int:
                 tasks[what] = progress.add_task(text, total=total)
             progress.update(tasks[what], completed=done, description=text)
 
-        _train(args, tell)
+        _train(args, args.patients or PATIENTS, tell)
     return 0
 
 
-def _train(args: argparse.Namespace, tell: Callable[[str, int, int], None]) -> None:
+def _train(args: argparse.Namespace, patients: int, tell: Callable[[str, int, int], None]) -> None:
     common = {name: getattr(args, name) for name in DEVICE_OPTIONS} | {"resume": not args.no_resume}
-    patients, steps = args.patients or PATIENTS, args.steps or STEPS[args.method]
+    steps = args.steps or STEPS[args.method]
     if args.method == "convlstm":
         from CACScoringLib.training.convlstm_training import train_convlstm
 
