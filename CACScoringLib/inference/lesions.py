@@ -18,9 +18,9 @@ LARGE_MM3 = 60.0
 MORE_PROBABLE = 0.5
 SPECKS_OF_A_QUIET_SCAN = 300
 """Beyond this number of specks, the odds that a speck needs grow in proportion to it: most must be noise."""
-SPLIT_SHARE = 0.2
+SPLIT_SHARE = 0.05
 """A lesion is split when another label holds at least this share of it ..."""
-SPLIT_MM3 = 16.0
+SPLIT_MM3 = 8.0
 """... and at least this volume."""
 NON_CORONARY_LABELS = (0, *(int(v) for v in NonCoronary))
 

@@ -33,7 +33,6 @@ CONTEXT_CHANNELS = STRUCTURE_CLASSES - 1
 """Structure probabilities of the coarse pass; zero in the coarse pass itself."""
 
 ACTIVATION = ("LEAKYRELU", {"negative_slope": 0.05, "inplace": True})
-NORMALISATION = ("INSTANCE", {"affine": True})
 HEAD_WIDTH = 32
 
 
@@ -51,7 +50,9 @@ class MultiBranchConfig:
 
 
 def _unit(cin: int, cout: int, stride: int = 1, subunits: int = 2) -> ResidualUnit:
-    return ResidualUnit(3, cin, cout, stride, 3, subunits=subunits, act=ACTIVATION, norm=NORMALISATION)
+    # One group a channel is instance normalisation, which torch would compute in another memory layout.
+    norm = ("GROUP", {"num_groups": cout, "affine": True})
+    return ResidualUnit(3, cin, cout, stride, 3, subunits=subunits, act=ACTIVATION, norm=norm)
 
 
 class _Up(nn.Module):
@@ -89,7 +90,7 @@ class MultiBranchUNet(nn.Module):
         super().__init__()
         self.config = config or MultiBranchConfig()
         a, b, c, d = self.config.channels
-        self.fold = nn.Conv3d(8 * self.config.in_channels, a, 1)
+        self.fold = nn.Conv3d(self.config.in_channels, a, 2, stride=2)
         self.level0 = _unit(a, a)
         self.level1 = _unit(a, b, stride=2)
         self.level2 = _unit(b, c, stride=2)
@@ -107,7 +108,7 @@ class MultiBranchUNet(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the shared features at half resolution: (N, F, z/2, y/2, x/2)."""
-        s0 = self.level0(self.fold(fold_blocks(x)))
+        s0 = self.level0(self.fold(x))
         s1 = self.level1(s0)
         s2 = self.level2(s1)
         return self.up0(self.up1(self.up2(self.level3(s2), s2), s1), s0)
@@ -156,11 +157,3 @@ class MultiBranchUNet(nn.Module):
     def structure_logits(self, features: torch.Tensor) -> torch.Tensor:
         """Return the structure branch's logits at full resolution: (N, 8, z, y, x)."""
         return functional.interpolate(self.structure(features), scale_factor=2, mode="trilinear", align_corners=False)
-
-
-def fold_blocks(x: torch.Tensor) -> torch.Tensor:
-    """Turn blocks of 2x2x2 voxels into channels: (N, C, z, y, x) -> (N, 8 C, z/2, y/2, x/2)."""
-    n, c, z, y, w = x.shape
-    x = x.reshape(n, c, z // 2, 2, y // 2, 2, w // 2, 2)
-    x = x.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(n, z // 2, y // 2, w // 2, 8 * c)
-    return x.permute(0, 4, 1, 2, 3)

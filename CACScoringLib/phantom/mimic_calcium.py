@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from CACScoringLib.phantom.deposits import Site, blob, patch, turn_of
 from CACScoringLib.phantom.draws import chance, lognormal, normal, uniform
 from CACScoringLib.phantom.heart import frame
 from CACScoringLib.phantom.particles import Cloud
+from CACScoringLib.phantom.parts import nearest
 from CACScoringLib.vocabulary import NonCoronary
 
 BACK = np.array([0.0, 1.0, 0.0])
+WALL_MM = 1.0
+"""Calcium of the root lies in its wall: no further outside than this ..."""
+CLEAR_OF_ARTERY_MM = 1.5
+"""... and this far from the lumen of a coronary artery: what lies within an artery is coronary, whoever reads it."""
 AT_OSTIUM = 0.4
 """Share of the root's calcification that lies round a coronary ostium, where it is most easily taken for coronary."""
 
@@ -52,23 +59,40 @@ def aortic_root(rng: np.random.Generator, site: Site) -> list[Cloud]:
             ostium = next(branch for branch in site.branches if branch.name == artery).points[0]
             t, angle = place_on_tube(ostium + np.clip(rng.normal(0, 2.5, 3), -5, 5), sinus, junction, axes)
         radius = float(site.heart.aorta_line[1][0]) * (1.0 - 0.08 * t)
-        clouds.append(
-            patch(
-                rng,
-                sinus + t * (junction - sinus),
-                axes,
-                (radius, radius),
-                angle=angle,
-                arc=uniform(rng, 0.2, 1.0),
-                height=uniform(rng, 2, 9),
-                thick=uniform(rng, 0.6, 2.0),
-                filled=uniform(rng, 0.3, 0.9),
-                contrast=site.calcium(rng, 600),
-                label=NonCoronary.AORTA,
-                moving="root",
-            )
+        cloud = patch(
+            rng,
+            sinus + t * (junction - sinus),
+            axes,
+            (radius, radius),
+            angle=angle,
+            arc=uniform(rng, 0.2, 1.0),
+            height=uniform(rng, 2, 9),
+            thick=uniform(rng, 0.6, 2.0),
+            filled=uniform(rng, 0.3, 0.9),
+            contrast=site.calcium(rng, 600),
+            label=NonCoronary.AORTA,
+            moving="root",
         )
-    return clouds
+        clouds.append(in_the_wall(cloud, site))
+    return [cloud for cloud in clouds if len(cloud.points)]
+
+
+def in_the_wall(cloud: Cloud, site: Site) -> Cloud:
+    """Move a cloud onto the aortic root where it lies outside, and leave out what would lie in an artery."""
+    outside = nearest(site.heart.root, cloud.points)
+    middle = site.heart.aorta_line[0][0]
+    inward = middle - cloud.points
+    inward /= np.sqrt((inward * inward).sum(axis=1, keepdims=True))
+    moved = np.round(cloud.points + np.maximum(outside - WALL_MM, 0.0)[:, None] * inward, 4)
+    kept = nearest(site.heart.root, moved) <= WALL_MM + 0.5
+    for branch in site.branches:
+        if branch.name not in ("LM", "RCA"):
+            continue
+        for start in range(0, len(branch.points), 64):
+            line, radius = branch.points[start : start + 64], branch.radius[start : start + 64]
+            apart = np.sqrt(((moved[:, None] - line[None]) ** 2).sum(axis=2)) - radius[None]
+            kept &= apart.min(axis=1) > CLEAR_OF_ARTERY_MM
+    return replace(cloud, points=moved[kept], volume=cloud.volume[kept], contrast=cloud.contrast[kept])
 
 
 def place_on_tube(point: np.ndarray, start: np.ndarray, end: np.ndarray, axes: np.ndarray) -> tuple[float, float]:

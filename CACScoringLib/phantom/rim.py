@@ -11,7 +11,9 @@ from CACScoringLib.phantom.scanner import Scanner
 
 MEDIAN_HU = 35.0
 MOST_HU = 220.0
-"""A tenth of ungated scans shows rims beyond the calcium threshold in places (SYNTHETIC numbers, advice 5)."""
+"""A tenth of ungated scans shows rims beyond the calcium threshold in places (SYNTHETIC numbers, advice 5) ..."""
+SOFT_MOST_HU = 90.0
+"""... those of sharp kernels; a soft kernel's rim stays below it, but for noise."""
 PATCH_MM, PATCH_LEVEL = 16.0, 0.4
 SHARP_GAIN = 2.0
 
@@ -26,7 +28,8 @@ def add_rim(canvas: Canvas, sac: Field, scanner: Scanner) -> None:
     if scanner.gated:
         return
     rng = stream(scanner.seed, "rim", scanner.protocol)
-    strength = lognormal(rng, MEDIAN_HU * (1.0 + SHARP_GAIN * scanner.overshoot), 0.7, 0.0, MOST_HU)
+    most = MOST_HU if scanner.kernel == "sharp" else SOFT_MOST_HU
+    strength = lognormal(rng, MEDIAN_HU * (1.0 + SHARP_GAIN * scanner.overshoot), 0.7, 0.0, most)
     depth, half = uniform(rng, 1.0, 4.0), uniform(rng, 0.5, 1.2)
     patches = canvas.noise(rng, PATCH_MM)
     gain = np.round(0.5 + rng.random(canvas.grid.shape[0]), 4).astype(np.float32)

@@ -14,11 +14,11 @@ from CACScoringLib.phantom.coronaries import build_tree
 from CACScoringLib.phantom.deposits import Site
 from CACScoringLib.phantom.draws import stream
 from CACScoringLib.phantom.heart import build_heart
-from CACScoringLib.phantom.mimic_calcium import place_on_tube
+from CACScoringLib.phantom.mimic_calcium import CLEAR_OF_ARTERY_MM, WALL_MM, aortic_root, place_on_tube
 from CACScoringLib.phantom.mimics import ENRICHED, MAKERS, PREVALENCE, draw_mimics
 from CACScoringLib.phantom.noise import add_noise
 from CACScoringLib.phantom.parts import nearest
-from CACScoringLib.phantom.rim import add_rim
+from CACScoringLib.phantom.rim import SOFT_MOST_HU, add_rim
 from CACScoringLib.phantom.scanner import draw_scanner
 from CACScoringLib.phantom.streaks import LEAST_SIGNAL, add_streaks
 from CACScoringLib.phantom.thorax import paint_thorax
@@ -159,3 +159,25 @@ def test_noise_alone_makes_small_islands_over_the_threshold():
 def test_training_patients_have_every_mimic_in_a_fifth_of_the_cases(site):
     drawn = [draw_mimics(seed, site, enriched=True) for seed in range(60)]
     assert all(sum(name in found for found in drawn) >= 5 for name in LABELS)
+
+
+def test_rims_of_soft_kernels_stay_below_the_threshold():
+    sharp = [rim("chest", seed)[0].max() for seed in range(24)]
+    soft = [rim("spect-ctac", seed)[0].max() for seed in range(24)]
+    assert max(soft) <= SOFT_MOST_HU * 1.5 < max(sharp)
+
+
+@pytest.mark.parametrize("seed", [800034, 800025, 800094, 810003, 810009])
+def test_calcium_of_the_root_lies_in_its_wall_and_in_no_artery(seed):
+    anatomy = draw_anatomy(seed, False)
+    heart = build_heart(anatomy)
+    branches, _ = build_tree(anatomy, heart)
+    clouds = aortic_root(stream(seed, "mimic", "aortic-root"), Site(anatomy, heart, branches, 1.0))
+    assert clouds
+    for cloud in clouds:
+        assert nearest(heart.root, cloud.points).max() <= WALL_MM + 0.5
+        for branch in branches:
+            if branch.name in ("LM", "RCA"):
+                apart = np.sqrt(((cloud.points[:, None] - branch.points[None]) ** 2).sum(axis=2)) - branch.radius
+                assert apart.min() > CLEAR_OF_ARTERY_MM
+        assert len(cloud.volume) == len(cloud.contrast) == len(cloud.points)
