@@ -20,6 +20,7 @@ for _root in _ROOTS:
         break
 
 from CACScoringLib.methods.registry import METHODS  # noqa: E402
+from CACScoringLib.mrml.comparison_session import ComparisonSession  # noqa: E402
 from CACScoringLib.mrml.live import LiveScores  # noqa: E402
 from CACScoringLib.mrml.logic import DEFAULT_METHOD, DEFAULT_PRESET, ScoringLogic  # noqa: E402
 from CACScoringLib.mrml.outcome import BARS  # noqa: E402
@@ -167,7 +168,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Shows a ``ScoringSession`` and calls its methods."""
 
     def __init__(self, parent=None):
-        self.logic = self.session = self.parameters = self.review = self.cohort = None
+        self.logic = self.session = self.parameters = self.review = self.cohort = self.compare = None
         self._connection = None
         self._adopting = False
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -195,6 +196,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._connectButtons()
         self._addReview()
         self._addCohort()
+        self._addCompare()
         for event, slot in (
             ("StartCloseEvent", self.onSceneStartClose),
             ("EndCloseEvent", self.onSceneEndClose),
@@ -233,6 +235,18 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.cohort = CohortPanel(self.resourcePath("UI/CACScoringCohort.ui"), lambda: self.settings.wheelsFolder)
         self.ui.cohortSection.layout().addWidget(self.cohort.widget)
 
+    def _addCompare(self):
+        from CACScoringDesktop.compare_panel import ComparePanel
+
+        session = ComparisonSession(self.logic, settings=self.settings, installer=self.session.installer)
+        self.compare = ComparePanel(self.ui, session, self.scanToCompare)
+
+    def scanToCompare(self):
+        """Return the volume and the options of a comparison, as they are chosen now."""
+        choices = self.session.choices
+        options = {"kvp": self.session.kvp(), "preset": choices.preset, "allowContrast": choices.allowContrast}
+        return self.session.volumeNode, options
+
     def onCaseOpened(self, volumeNode, segmentationNode):
         """Score the case of a review that was opened, with the preset and the tube voltage of the review."""
         if self.parameters is None:
@@ -250,6 +264,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.timer.stop()
         self.review.cleanup()
         self.cohort.cleanup()
+        self.compare.cleanup()
         self.disconnectParameters()
         self.removeObservers()
         self.session.close()
@@ -340,6 +355,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Let go of nodes that are about to be deleted."""
         self.disconnectParameters()
         self.session.reset()
+        self.compare.sceneClosed()
 
     def onSceneEndClose(self, caller, event):
         """Begin again in the empty scene."""
@@ -433,6 +449,8 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ui.rescoreButton.enabled = ui.editButton.enabled = session.segmentationNode is not None
         ui.tableButton.enabled = ui.chartButton.enabled = ui.acceptButton.enabled = scored
         ui.headlineLabel.text, ui.findingsBrowser.plainText = session.headline(), session.findingsText()
+        if self.compare is not None:
+            self.compare.update()
         if session.outcome is not None and ui.lesionTableView.mrmlTableNode() is not session.outcome.lesionTableNode:
             ui.lesionTableView.setMRMLTableNode(session.outcome.lesionTableNode)
 

@@ -17,6 +17,7 @@ from CACScoringLib.findings import InputRefusedError
 COMMANDS: dict[str, str] = {
     "score": "score the coronary calcium of one CT",
     "batch": "score many CTs into one table",
+    "compare": "run several methods on the same CTs and say where they disagree",
     "phantom": "make a synthetic patient with known calcium",
     "realism": "measure how a scan looks, real or synthetic",
     "cohort": "compare score tables of many patients, and scores with outcomes",

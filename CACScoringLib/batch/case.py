@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from CACScoringLib.findings import Finding, InputRefusedError, refuse, warning
 
@@ -183,18 +182,31 @@ def _load(
     source: str | Path, settings: ScoreSettings, mask: str | Path | None
 ) -> tuple[CTVolume, tuple[np.ndarray, tuple[Finding, ...]] | None]:
     """Return the scan, and the labels with their findings where a mask is given."""
-    from CACScoringLib.ct import load_ct
     from CACScoringLib.ct.labels_file import load_labels
 
-    with _as_refusal(source):
-        ct = load_ct(source, series_uid=settings.series_uid, allow_contrast=settings.allow_contrast)
-    if settings.kvp is not None:
-        ct = replace(ct, findings=tuple(finding for finding in ct.findings if finding.code != "unknown-kvp"))
+    ct = load_scan(source, settings)
     if mask is None:
         return ct, None
     with _as_refusal(mask):
         labels, findings = load_labels(mask, ct)
     return ct, (labels, tuple(findings))
+
+
+def load_scan(source: str | Path, settings: ScoreSettings) -> CTVolume:
+    """Return the scan that the settings choose from a source.
+
+    Raises
+    ------
+    InputRefusedError
+        If it cannot be read or scored.
+    """
+    from CACScoringLib.ct import load_ct
+
+    with _as_refusal(source):
+        ct = load_ct(source, series_uid=settings.series_uid, allow_contrast=settings.allow_contrast)
+    if settings.kvp is not None:
+        ct = replace(ct, findings=tuple(finding for finding in ct.findings if finding.code != "unknown-kvp"))
+    return ct
 
 
 class _as_refusal:  # noqa: N801
@@ -241,17 +253,19 @@ def _score(ct: CTVolume, labels: np.ndarray, settings: ScoreSettings, findings: 
     """Score labels as the settings say."""
     from CACScoringLib.scoring import score
 
+    options, missing = score_options(ct, settings)
+    return score(ct, labels, kvp=settings.kvp, findings=(*findings, *missing), **options)
+
+
+def score_options(ct: CTVolume, settings: ScoreSettings) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    """Return the options of ``scoring.score`` besides the tube voltage, and what is missing for what was asked."""
     demographics, missing = _demographics(ct, settings)
-    return score(
-        ct,
-        labels,
-        preset=settings.preset,
-        kvp=settings.kvp,
-        thickness_mode=settings.thickness_mode,
-        calibration=settings.mass_factor,
-        demographics=demographics,
-        findings=(*findings, *missing),
-    )
+    return {
+        "preset": settings.preset,
+        "thickness_mode": settings.thickness_mode,
+        "calibration": settings.mass_factor,
+        "demographics": demographics,
+    }, missing
 
 
 def _demographics(ct: CTVolume, settings: ScoreSettings) -> tuple[Demographics | None, tuple[Finding, ...]]:
@@ -284,35 +298,12 @@ def _document(
 
 def _write_overview(case: ScoredCase, path: Path) -> None:
     """Draw the overview with each slice's scores."""
+    from CACScoringLib.report.counted import counted_labels
     from CACScoringLib.report.overview import write_overview
 
     box = None if case.prediction is None else heart_box_mm(case.prediction)
     shown = counted_labels(case.ct, case.labels, case.result)
     write_overview(path, case.ct, shown, case.document, per_slice=case.result.slices, heart_box_mm=box)
-
-
-def counted_labels(ct: CTVolume, labels: np.ndarray, result: CalciumScore) -> np.ndarray:
-    """Return the labels without voxels below the threshold and islands too small to count.
-
-    Presets that look for lesions in the volume, and scores of averaged slices, keep their small islands.
-
-    Returns
-    -------
-    ndarray of uint8, shape (z, y, x)
-    """
-    shown = np.where(ct.hu >= result.thresholds.calcium, labels, 0).astype(np.uint8)
-    smallest = result.preset.minimum_island_pixels(ct.pixel_area_mm2)
-    if not result.preset.in_plane or smallest < 2 or result.scored_spacing_mm[0] != ct.spacing_mm[0]:
-        return shown
-    in_slice = ndimage.generate_binary_structure(2, 2 if result.preset.connectivity == 8 else 1)[None]
-    in_slice = np.pad(in_slice, ((1, 1), (0, 0), (0, 0)))
-    for box, value in zip(ndimage.find_objects(shown), range(1, 256), strict=False):
-        if box is not None:
-            islands, count = ndimage.label(shown[box] == value, in_slice)
-            small = np.bincount(islands.ravel(), minlength=count + 1) < smallest
-            small[0] = False
-            shown[box][small[islands]] = 0
-    return shown
 
 
 def heart_box_mm(prediction: Prediction) -> np.ndarray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 
 from CACScoringLib.batch.case import ScoreSettings
 from CACScoringLib.commands.exit_codes import UsageError
@@ -26,14 +27,26 @@ def whole(text: str) -> int:
 
 
 def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that decide about scores."""
-    defaults = ScoreSettings()
+    """Add the options that decide about scores: who finds the calcium, the rules, the person."""
     scoring = parser.add_argument_group("scoring")
+    _add_finder_arguments(scoring)
+    _add_rule_arguments(scoring)
+    _add_person_arguments(parser)
+
+
+def add_rule_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that decide about scores whoever finds the calcium."""
+    _add_rule_arguments(parser.add_argument_group("scoring"))
+    _add_person_arguments(parser)
+
+
+def _add_finder_arguments(scoring: argparse._ArgumentGroup) -> None:
+    defaults = ScoreSettings()
     scoring.add_argument(
         "--method",
         default=defaults.method,
         metavar="NAME",
-        help=f"who finds the calcium: {', '.join(_methods())} (default: %(default)s)",
+        help=f"who finds the calcium: {', '.join(methods_known())} (default: %(default)s)",
     )
     scoring.add_argument(
         "--model", metavar="MODEL", help="model to run the method with: id or folder (default: the method's own)"
@@ -44,6 +57,10 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
         default=defaults.heart,
         help="who finds the heart; TotalSegmentator must be installed (default: %(default)s)",
     )
+
+
+def _add_rule_arguments(scoring: argparse._ArgumentGroup) -> None:
+    defaults = ScoreSettings()
     scoring.add_argument(
         "--preset",
         default=defaults.preset,
@@ -64,6 +81,9 @@ def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="score contrast-enhanced scans too; the result is not a calcium score",
     )
+
+
+def _add_person_arguments(parser: argparse.ArgumentParser) -> None:
     person = parser.add_argument_group("person (for percentiles and arterial age)")
     person.add_argument("--age", type=positive, metavar="YEARS", help="age; taken from the scan where it says it")
     person.add_argument("--sex", choices=("M", "F"), type=str.upper, help="sex; taken from the scan where it says it")
@@ -80,12 +100,20 @@ def settings_from(args: argparse.Namespace) -> ScoreSettings:
     UsageError
         If there is no such method or preset.
     """
-    _check_name("method", args.method, _methods())
+    check_method(args.method)
+    return replace(rules_from(args), method=args.method, model=args.model, heart=args.heart)
+
+
+def rules_from(args: argparse.Namespace) -> ScoreSettings:
+    """Return the settings whoever finds the calcium.
+
+    Raises
+    ------
+    UsageError
+        If there is no such preset.
+    """
     _check_name("preset", args.preset, _presets())
     return ScoreSettings(
-        method=args.method,
-        model=args.model,
-        heart=args.heart,
         preset=args.preset,
         kvp=args.kvp,
         thickness_mode=args.thickness_mode,
@@ -99,12 +127,23 @@ def settings_from(args: argparse.Namespace) -> ScoreSettings:
     )
 
 
+def check_method(name: str) -> None:
+    """Refuse a method that cannot be chosen.
+
+    Raises
+    ------
+    UsageError
+    """
+    _check_name("method", name, methods_known())
+
+
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         raise UsageError(f"There is no {what} '{name}': choose one of {', '.join(known)}.")
 
 
-def _methods() -> tuple[str, ...]:
+def methods_known() -> tuple[str, ...]:
+    """Return the methods that can be chosen."""
     from CACScoringLib.methods import available
 
     return tuple(info.name for info in available())

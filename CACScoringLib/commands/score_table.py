@@ -37,8 +37,8 @@ def print_scores(document: Mapping[str, Any], output: Path | None = None, scene:
         What was written, to be named.
     """
     stream = sys.stdout
-    _line(stream, headline(document), "bold")
-    _line(stream, acquisition_line(document), "dim")
+    print_line(stream, headline(document), "bold")
+    print_line(stream, acquisition_line(document), "dim")
     print_lines([""], stream)
     rows = list(score_rows(document))
     counted = [row for row in rows if row[0] != "non-coronary"]
@@ -59,12 +59,12 @@ def print_scores(document: Mapping[str, Any], output: Path | None = None, scene:
     _print_risk(document, stream)
     for line in patient_lines(document):
         print_lines([f"  {line}"], stream)
-    _print_findings(document.get("findings", []), stream)
+    print_findings(document.get("findings", []), stream)
     print_lines(["", f"Based on {preset_line(document)}"], stream)
     for what, place in (("Files", output), ("Scene", scene)):
         if place is not None:
             print_lines([f"{what} in {place}"], stream)
-    _line(stream, RESEARCH_USE_ONLY, "bold")
+    print_line(stream, RESEARCH_USE_ONLY, "bold")
 
 
 def _cells(name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -82,23 +82,23 @@ def _print_risk(document: Mapping[str, Any], stream: TextIO) -> None:
     width = max(len(scheme) for scheme, _ in shown)
     print_lines(["", "Risk category"], stream)
     for scheme, category in shown:
-        _line(stream, f"  {scheme.ljust(width)}  {category}", "")
+        print_line(stream, f"  {scheme.ljust(width)}  {category}", "")
     certainty = certainty_line(document)
     if certainty:
-        _line(stream, f"  {certainty}", "dim")
+        print_line(stream, f"  {certainty}", "dim")
 
 
-def _print_findings(findings: list[Mapping[str, str]], stream: TextIO) -> None:
+def print_findings(findings: list[Mapping[str, str]], stream: TextIO) -> None:
     """Print every finding in words, what casts doubt first."""
     if not findings:
         return
     print_lines(["", "Findings"], stream)
     for finding in sorted(findings, key=lambda each: each["severity"] == "info"):
         severity = finding["severity"]
-        _line(stream, f"  {SEVERITY_WORDS[severity]}: {finding['message']}", SEVERITY_STYLES[severity])
+        print_line(stream, f"  {SEVERITY_WORDS[severity]}: {finding['message']}", SEVERITY_STYLES[severity])
 
 
-def _line(stream: TextIO, words: str, style: str) -> None:
+def print_line(stream: TextIO, words: str, style: str) -> None:
     """Write one line, styled on a terminal."""
     if is_terminal(stream):
         rich_console(stream).print(words, style=style or None, markup=False, soft_wrap=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
 from CACScoringLib.findings import Finding, info, warning
 
 AUTO, CPU = "auto", "cpu"
 DEVICES = (AUTO, CPU, "cuda", "mps")
 """What a person can choose from; ``cuda:1`` and the like are understood too."""
+Predicted = TypeVar("Predicted")
 
 
 def choose_device(name: str) -> tuple[str, Finding | None]:
@@ -38,6 +43,24 @@ def memory_finding(device: str) -> Finding:
     """Return the finding for a network that had to go on without the graphics processor."""
     message = f"The device '{device}' ran out of memory: the processor was used instead, which takes longer."
     return warning("device-out-of-memory", message)
+
+
+def on_device(run: Callable[[str], Predicted], device: str) -> Predicted:
+    """Return the prediction of a device; of the processor, with a finding, where the device has not enough memory.
+
+    Parameters
+    ----------
+    run : callable
+        Takes the name of a device, returns a prediction (a dataclass with ``findings``).
+    device : str
+    """
+    try:
+        return run(device)
+    except RuntimeError as error:
+        if device == CPU or not out_of_memory(error):
+            raise
+    prediction = run(CPU)
+    return replace(prediction, findings=(memory_finding(device), *prediction.findings))
 
 
 def _usable(torch: object, device: str) -> bool:

@@ -11,7 +11,7 @@ from CACScoringLib.findings import Finding
 from CACScoringLib.inference.grids import Grid, ct_grid, resample_linear
 from CACScoringLib.inference.heart import heart_region
 from CACScoringLib.methods.prediction import Prediction
-from CACScoringLib.scoring.risk import SCHEMES, get_scheme
+from CACScoringLib.scoring.risk import SCHEMES, get_scheme, implied_groups
 
 NO_CALCIUM_BELOW = 1.0
 """A regressed total is hardly ever exactly 0: below this it counts as 0 (de Vos 2017: very low risk, < 1)."""
@@ -189,10 +189,13 @@ class ScorePrediction:
         return
 
     def risk(self) -> dict[str, str]:
-        """Return the group of the total in every scheme that needs nothing else; the own category always."""
+        """Return the group of the total in every scheme that needs nothing else; the own category always.
+
+        Without a total: the own category, and the groups of coarser schemes that it lies in.
+        """
         own = {} if self.category is None else {self.scheme: self.category}
         if self.agatston is None:
-            return own
+            return own and implied_groups(self.scheme, self.category)
         total = counted(self.agatston)
         return {name: SCHEMES[name].group(total) for name in SCHEMES if name not in ("cac-drs", "scct-2017")} | own
 

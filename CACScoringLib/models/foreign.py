@@ -26,6 +26,7 @@ from CACScoringLib.models.bundle import (
 )
 from CACScoringLib.models.declaration import Declaration, read_declaration
 from CACScoringLib.models.folders import user_models_dir
+from CACScoringLib.models.json_files import json_object
 from CACScoringLib.models.store import copied, import_model
 
 if TYPE_CHECKING:
@@ -164,15 +165,10 @@ def _need_trust(path: Path, trusted: bool) -> None:
 def _json(path: Path) -> dict:
     if not path.is_file():
         return {}
-    if path.stat().st_size > LARGEST_METADATA_BYTES:
-        raise ModelError(f"{path.name} of the bundle is too large to be read.")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path.name} of the bundle is not valid JSON.") from error
-    if not isinstance(document, dict):
-        raise ModelError(f"{path.name} of the bundle holds no JSON object.")
-    return document
+        return json_object(path, LARGEST_METADATA_BYTES)
+    except ValueError as error:
+        raise ModelError(f"{path.name} of the bundle {error}.") from error
 
 
 def _network_definition(config: dict, name: str) -> dict:

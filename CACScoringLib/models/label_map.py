@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from CACScoringLib.findings import InputRefusedError, refuse
+from CACScoringLib.models.json_files import json_object
 from CACScoringLib.vocabulary import BACKGROUND, LABEL_BY_NAME, Vessel
 
 LARGEST_BYTES = 64 * 1024
@@ -29,15 +29,10 @@ def read_json(path: Path, what: str) -> dict:
     """
     if not path.is_file():
         raise _refused(f"There is no {what} {path}.")
-    if path.stat().st_size > LARGEST_BYTES:
-        raise _refused(f"The {what} {path.name} is too large to be one: {LARGEST_BYTES // 1024} kB at most.")
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise _refused(f"The {what} {path.name} is not valid JSON.") from error
-    if not isinstance(document, dict):
-        raise _refused(f"The {what} {path.name} holds no JSON object, such as {{'labels': {{'1': 'LAD'}}}}.")
-    return document
+        return json_object(path, LARGEST_BYTES)
+    except ValueError as error:
+        raise _refused(f"The {what} {path.name} {error}.") from error
 
 
 def parse_labels(labels: object, name: str) -> dict[int, str]:

@@ -161,7 +161,7 @@ class ScoringJob:
             segmentationNode,
             volumeNode.GetID(),
             segmentationNode.GetID(),
-            _volume_state(volumeNode),
+            volume_state(volumeNode),
             _segmentation_state(segmentationNode, volumeNode),
             ct.shape,
             findings,
@@ -319,7 +319,7 @@ class ScoringJob:
         if not _in_scene(target.segmentation, target.segmentation_id):
             message = "The segmentation was deleted while the network ran: choose another and score again."
             return refuse("segmentation-deleted", message)
-        if _volume_state(target.volume) != target.volume_state:
+        if volume_state(target.volume) != target.volume_state:
             return refuse("volume-changed", "The volume was changed while the network ran: score it again.")
         return None
 
@@ -353,7 +353,7 @@ def _in_scene(node: Any, node_id: str) -> bool:
     return scene is not None and scene.GetNodeByID(node_id) is node
 
 
-def _volume_state(node: Any) -> tuple[Any, ...]:
+def volume_state(node: Any) -> tuple[Any, ...]:
     """Return what changes when the voxels or the place of a volume change."""
     import vtk
 

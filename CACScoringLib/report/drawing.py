@@ -18,6 +18,10 @@ MINIMUM_SIDE_MM = 130.0
 """A heart with some room round it (axial heart widths are 97 to 130 mm)."""
 MARGIN_MM = 12.0
 PAGE_DPI = 100
+HEAT_COLORS = "inferno"
+"""Colour map of heat maps: dark is little, and evenly brighter is more."""
+MOST_COVERED = 0.75
+"""How much the highest heat covers the slice."""
 
 BACKGROUND_COLOR = (0.07, 0.07, 0.08)
 TEXT = (0.93, 0.93, 0.93)
@@ -101,14 +105,7 @@ def outlined_tile(ct: CTVolume, labels: np.ndarray, z: int, view: View) -> np.nd
     ndarray of float, shape (pixels, pixels, 3)
         Values 0 to 1, anterior at the top, the patient's right on the left.
     """
-    step = view.side_mm / view.pixels
-    spacing = np.asarray(ct.spacing_mm[1:])
-    offset_mm = np.asarray(view.center_mm) - view.side_mm / 2 + step / 2
-    sampling = {
-        "matrix": np.diag(step / spacing),
-        "offset": offset_mm / spacing,
-        "output_shape": (view.pixels, view.pixels),
-    }
+    sampling = _sampling(ct, view)
     grey = ndimage.affine_transform(ct.hu[z].astype(np.float32), order=1, mode="constant", cval=-1000.0, **sampling)
     marked = ndimage.affine_transform(labels[z], order=0, mode="constant", cval=0, **sampling)
     low, high = WINDOW_HU
@@ -120,6 +117,49 @@ def outlined_tile(ct: CTVolume, labels: np.ndarray, z: int, view: View) -> np.nd
             # Where two labels touch there is no room outside: each keeps a line inside its own edge.
             tile[mask & ndimage.binary_dilation((marked > 0) & ~mask)] = label.color
     return tile[:: -1 if view.flip[0] else 1, :: -1 if view.flip[1] else 1]
+
+
+def heated_tile(ct: CTVolume, z: int, view: View, heat: np.ndarray, highest: float) -> np.ndarray:
+    """Return one slice as RGB with a heat map over it: transparent where it is 0, the more covering the higher.
+
+    Parameters
+    ----------
+    ct : CTVolume
+    z : int
+    view : View
+    heat : ndarray of float, shape (y, x)
+        0 or more, on the CT's pixels.
+    highest : float
+        The heat of the brightest colour.
+
+    Returns
+    -------
+    ndarray of float, shape (pixels, pixels, 3)
+        Values 0 to 1, anterior at the top, the patient's right on the left.
+    """
+    import matplotlib
+
+    tile = outlined_tile(ct, np.zeros((z + 1, 1, 1), np.uint8), z, view)
+    sampled = ndimage.affine_transform(
+        np.asarray(heat, np.float32), order=1, mode="constant", cval=0.0, **_sampling(ct, view)
+    )
+    sampled = sampled[:: -1 if view.flip[0] else 1, :: -1 if view.flip[1] else 1]
+    share = np.clip(sampled / highest, 0.0, 1.0) if highest > 0 else np.zeros_like(sampled)
+    color = matplotlib.colormaps[HEAT_COLORS](share)[..., :3]
+    cover = (MOST_COVERED * share)[..., None]
+    return tile * (1 - cover) + color * cover
+
+
+def _sampling(ct: CTVolume, view: View) -> dict[str, Any]:
+    """Return how ``scipy.ndimage.affine_transform`` cuts a view out of a slice."""
+    step = view.side_mm / view.pixels
+    spacing = np.asarray(ct.spacing_mm[1:])
+    offset_mm = np.asarray(view.center_mm) - view.side_mm / 2 + step / 2
+    return {
+        "matrix": np.diag(step / spacing),
+        "offset": offset_mm / spacing,
+        "output_shape": (view.pixels, view.pixels),
+    }
 
 
 class Page:

@@ -77,7 +77,7 @@ def choose_slices(labels: np.ndarray, per_slice: Mapping[int, Mapping[str, float
     return Choice(tuple(sorted(ranked[:limit], reverse=True)), max(0, len(ranked) - limit))
 
 
-def _slices_without_calcium(shape: tuple[int, int, int], heart_z: tuple[float, float] | None) -> Choice:
+def slices_without_calcium(shape: tuple[int, int, int], heart_z: tuple[float, float] | None) -> Choice:
     """Choose a few slices of the heart, or of the middle of the scan where the heart is unknown."""
     first, last = heart_z if heart_z is not None else (0.2 * shape[0], 0.8 * shape[0])
     wanted = np.linspace(last, first, SLICES_WITHOUT_CALCIUM + 2)[1:-1]
@@ -127,7 +127,7 @@ def render_overview(
     per_slice = per_slice or {}
     choice = choose_slices(labels, per_slice, limit)
     heart_z = None if heart_box_mm is None else tuple(heart_box_mm[:, 0] / ct.spacing_mm[0])
-    shown = choice if choice.slices else _slices_without_calcium(ct.shape, heart_z)
+    shown = choice if choice.slices else slices_without_calcium(ct.shape, heart_z)
     view = slice_view(ct, labels, heart_box_mm, TILE_PX)
     columns = _columns(len(shown.slices))
     rows = -(-len(shown.slices) // columns)

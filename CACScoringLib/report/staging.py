@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,17 +13,19 @@ OUTPUT_FILES = ("scores.json", "scores.csv", "segmentation.seg.nrrd", "overview.
 
 
 @contextmanager
-def staged_folder(output: Path) -> Iterator[Path]:
+def staged_folder(output: Path, files: Sequence[str] = OUTPUT_FILES) -> Iterator[Path]:
     """Give a folder to write into; its files move to ``output`` when the block ends well.
 
-    Where the block fails, ``output`` is left as it was: not created, or with its earlier files. Files of
-    :data:`OUTPUT_FILES` from an earlier run that were not written again are removed, so that everything in
+    Where the block fails, ``output`` is left as it was: not created, or with its earlier files. Those of
+    ``files`` from an earlier run that were not written again are removed, so that everything in
     the folder belongs to the same result.
 
     Parameters
     ----------
     output : Path
         Folder; it and its parents are created at the end if need be.
+    files : sequence of str
+        Names of all files that a result may have.
 
     Yields
     ------
@@ -46,7 +48,7 @@ def staged_folder(output: Path) -> Iterator[Path]:
         written = {path.name for path in staging.iterdir()}
         for name in sorted(written):
             (staging / name).replace(output / name)
-        for name in set(OUTPUT_FILES) - written:
+        for name in set(files) - written:
             (output / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -173,3 +173,22 @@ def risk_groups(agatston: float, calcified_vessels: int, percentile: float | Non
     if percentile is not None and percentile >= HIGH_PERCENTILE and agatston > 0:
         groups["scct-2017"] = SCHEMES["scct-2017"].groups[-1]
     return groups
+
+
+def implied_groups(scheme: str, group: str) -> dict[str, str]:
+    """Return the groups of coarser schemes that a group of a scheme lies in as a whole, the scheme's own included.
+
+    Examples
+    --------
+    >>> implied_groups("nguyen-6", ">400-1000")
+    {'spect-pet-4': '>400', 'clinical-5': '>400', 'nguyen-6': '>400-1000', 'nlst-visual-4': '101-1000'}
+    """
+    own = get_scheme(scheme)
+    index = own.groups.index(group)
+    out = {}
+    for other in SCHEMES.values():
+        # Schemes of the same rule, so that a bound belongs to the same side in both.
+        alike = type(other) is type(own) and other.upper_inclusive == own.upper_inclusive
+        if alike and set(other.bounds) <= set(own.bounds):
+            out[other.name] = other.groups[sum(bound in other.bounds for bound in own.bounds[:index])]
+    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ FIRST_TRAINING_SEED = 1_000
 FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
 ABLATION = "ablation.md"
+ALL = "all"
+"""In place of a method's name: every method, on the same patients."""
 WIDTH_OF_TABLE = 150
 """Characters that the table needs; used where there is no terminal to measure."""
 
@@ -35,6 +37,14 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return value
+
+
+def names(text: str) -> list[str]:
+    """Return the names that commas separate, at least one (argparse type)."""
+    out = [name.strip() for name in text.split(",") if name.strip()]
+    if not out:
+        raise argparse.ArgumentTypeError("it names nothing; separate names by commas")
+    return out
 
 
 def add_train_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,7 +93,13 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``cacscoring evaluate``."""
-    parser.add_argument("method", help="method to evaluate: multibranch-unet")
+    parser.add_argument("method", help="method to evaluate: a name as of 'cacscoring score --method', or 'all'")
+    parser.add_argument(
+        "--methods",
+        type=names,
+        metavar="NAME,NAME",
+        help="with 'all': which methods (default: every one that ships with weights)",
+    )
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder for the results")
     parser.add_argument("--model", help="model id or folder of a bundle (default: the method's own)")
     parser.add_argument("--patients", type=positive, default=25, help="patients a protocol (default 25)")
@@ -184,6 +200,14 @@ def _choose(folder: Path, patients: int, workers: int) -> DecisionChoice:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Evaluate a method on synthetic patients, print and write the table; returns the exit status."""
+    if args.method == ALL:
+        from CACScoringLib.training.methods_commands import run_all
+
+        return run_all(args)
+    from CACScoringLib.models import ModelError, open_bundle
+
+    if args.methods is not None:
+        raise ModelError("--methods goes with 'cacscoring evaluate all'.")
     if args.data is not None:
         from CACScoringLib.training.data_evaluation import run_on_data
 
@@ -193,7 +217,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return _run_ablation(args)
     from CACScoringLib import __version__
     from CACScoringLib.methods.registry import METHODS
-    from CACScoringLib.models import ModelError, open_bundle
     from CACScoringLib.training.evaluation import ROWS, run_id, run_patients, summarize
     from CACScoringLib.training.evaluation_page import update_page, write_evaluation
 
@@ -238,12 +261,14 @@ def _run_ablation(args: argparse.Namespace) -> int:
     """Leave out one rule of the decision at a time, print and write the table; returns the exit status."""
     from CACScoringLib.inference.lesions import DecisionSettings
     from CACScoringLib.methods.registry import METHODS
-    from CACScoringLib.models import open_bundle
+    from CACScoringLib.models import ModelError, open_bundle
     from CACScoringLib.training.ablation import ablate, as_markdown
     from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED
     from CACScoringLib.training.validation import see_patients
 
     bundle = open_bundle(args.model or METHODS[args.method].model)
+    if not {item.name for item in fields(DecisionSettings)} & set(bundle.settings):
+        raise ModelError(f"--ablation is for methods that decide about lesions: '{args.method}' labels none.")
     wanted = evaluation_patients(args.patients, FIRST_VALIDATION_SEED)
     with progress_display() as progress:
         task = progress.add_task("Looking", total=len(wanted))

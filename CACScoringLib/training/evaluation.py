@@ -6,14 +6,16 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 import CACScoringLib
 from CACScoringLib.cohort.agreement import confusion_matrix, icc_2_1, kappa_of_matrix, reclassification
 from CACScoringLib.cohort.reliability import brier_score, expected_calibration_error, flagged_by, reliability
-from CACScoringLib.models import ModelBundle
+from CACScoringLib.models import ModelBundle, open_bundle
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.patient_result import NAMES, PatientResult, evaluate_patient
 
@@ -21,13 +23,21 @@ SCHEME = "spect-pet-4"
 ROWS = "patients.jsonl"
 CODE = ("ct", "inference", "methods", "networks", "phantom", "scoring", "training/patient_result.py")
 """What a patient's result depends on besides the model."""
+Result = TypeVar("Result")
 
 
-def run_id(bundle: ModelBundle, method: str, preset: str) -> str:
-    """Return what tells results of different weights, settings, presets or code apart: 16 hexadecimal digits."""
-    digest = hashlib.sha256(json.dumps([method, preset, SCHEME, bundle.settings], sort_keys=True).encode())
+def run_id(bundle: ModelBundle, method: str, preset: str, code: Sequence[str] = CODE) -> str:
+    """Return what tells results of different weights, settings, presets or code apart: 16 hexadecimal digits.
+
+    The settings of a bundle hold the checksum of its weights; where another model finds the heart, its settings count
+    as well.
+    """
+    depends = [method, preset, SCHEME, bundle.settings]
+    if "heart_model" in bundle.settings:
+        depends.append(open_bundle(bundle.settings["heart_model"]).settings)
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
     home = Path(CACScoringLib.__file__).parent
-    for name in CODE:
+    for name in code:
         path = home / name
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(file.read_bytes())
@@ -75,31 +85,64 @@ def run_patients(
         Called with a text after every patient, those already there included.
     """
     wanted = list(wanted)
-    folder.mkdir(parents=True, exist_ok=True)
-    path, temporary = folder / ROWS, folder / (ROWS + ".tmp")
+    path = folder / ROWS
     results = earlier_results(path, run, wanted)
-    temporary.write_text("".join(_line(result, run) for result in results), encoding="utf-8")
-    temporary.replace(path)
     tell = tick or (lambda text: None)
     for result in results:
         tell(f"{result.protocol} {result.seed}")
     done = {(result.protocol, result.seed) for result in results}
+    evaluate = partial(evaluate_patient, method=method, model=model, preset=preset, scheme=SCHEME)
+
+    def took(result: PatientResult) -> str:
+        results.append(result)
+        tell(f"{result.protocol} {result.seed}")
+        return _line(result, run)
+
+    kept = [_line(result, run) for result in results]
+    append_results(path, kept, evaluate, [patient for patient in wanted if patient not in done], took, workers)
+    return sorted(results, key=lambda r: (r.protocol, r.seed))
+
+
+def append_results(
+    path: Path,
+    kept: Sequence[str],
+    evaluate: Callable[..., Result],
+    jobs: Iterable[tuple],
+    took: Callable[[Result], str],
+    workers: int = 1,
+) -> None:
+    """Run jobs in processes and add what each gives to a file as soon as it is there.
+
+    Parameters
+    ----------
+    path : Path
+        Begun anew with the lines to keep; its folder is made.
+    kept : sequence of str
+        Whole lines.
+    evaluate : callable
+        Run in a process with the arguments of a job.
+    jobs : iterable of tuple
+    took : callable
+        Given each result as it comes; returns its lines.
+    workers : int
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
     with (
         ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool,
         path.open("a", encoding="utf-8") as file,
     ):
-        running = [
-            pool.submit(evaluate_patient, protocol, seed, method=method, model=model, preset=preset, scheme=SCHEME)
-            for protocol, seed in wanted
-            if (protocol, seed) not in done
-        ]
-        for future in as_completed(running):
-            result = future.result()
-            results.append(result)
-            file.write(_line(result, run))
-            file.flush()
-            tell(f"{result.protocol} {result.seed}")
-    return sorted(results, key=lambda r: (r.protocol, r.seed))
+        running = [pool.submit(evaluate, *job) for job in jobs]
+        try:
+            for future in as_completed(running):
+                file.write(took(future.result()))
+                file.flush()
+        except BaseException:
+            for future in running:
+                future.cancel()
+            raise
 
 
 def _line(result: PatientResult, run: str) -> str:
@@ -125,37 +168,68 @@ def summarize_group(results: list[PatientResult]) -> dict[str, object]:
     """Return agreement, categories, uncertainty, lesions and time of a group of patients."""
     out: dict[str, object] = {"patients": len(results), "icc": {}}
     for name in NAMES:
-        reference = np.array([r.reference[name] for r in results])
-        predicted = np.array([r.predicted[name] for r in results])
-        icc = icc_2_1(reference, predicted) if len(results) > 1 else None
+        # Nobody can agree on what a method does not give.
+        known = len(results) > 1 and all(name in r.predicted for r in results)
+        icc = icc_2_1([r.reference[name] for r in results], [r.predicted[name] for r in results]) if known else None
         out["icc"][name] = {key: _known(getattr(icc, key, np.nan)) for key in ("value", "low", "high")}
+    return out | {
+        **summarize_categories(results),
+        **summarize_lesions(results),
+        **summarize_uncertainty(results),
+        "seconds_mean": float(np.mean([r.seconds for r in results])),
+        "seconds_max": float(np.max([r.seconds for r in results])),
+    }
+
+
+def summarize_categories(results: list[PatientResult]) -> dict[str, object]:
+    """Return the agreement of categories; None where the method gives none."""
     groups = list(SCHEMES[SCHEME].groups)
+    zero = [r for r in results if r.reference["total"] == 0]
+    if any(r.predicted_category is None for r in results):
+        unknown = {f"kappa_{weights}_interval": [None, None] for weights in ("linear", "quadratic")}
+        return dict.fromkeys(CATEGORIES) | unknown | {"zero_patients": len(zero)}
     a = np.array([groups.index(r.reference_category) for r in results])
     b = np.array([groups.index(r.predicted_category) for r in results])
     matrix = confusion_matrix(a, b, len(groups))
-    out["confusion"] = {"categories": groups, "rows_reference_columns_predicted": matrix.tolist()}
+    out: dict[str, object] = {"confusion": {"categories": groups, "rows_reference_columns_predicted": matrix.tolist()}}
     for weights in ("linear", "quadratic"):
         kappa = kappa_of_matrix(matrix, weights)
         out[f"kappa_{weights}"] = _known(kappa.value)
         out[f"kappa_{weights}_interval"] = [_known(kappa.low), _known(kappa.high)]
     moved = reclassification(matrix)
-    zero = [r for r in results if r.reference["total"] == 0]
-    lesions, found = sum(r.lesions for r in results), sum(r.lesions_found for r in results)
-    right = sum(r.lesions_right_vessel for r in results)
     return out | {
         "reclassified": moved.rate,
         "reclassified_up": moved.up,
         "reclassified_down": moved.down,
         "reclassified_by_more_than_one": moved.by_more_than_one,
+        "zero_patients": len(zero),
+        "zero_scored_zero": sum(r.predicted_category == groups[0] for r in zero),
+    }
+
+
+CATEGORIES = (
+    "confusion",
+    "kappa_linear",
+    "kappa_quadratic",
+    "reclassified",
+    "reclassified_up",
+    "reclassified_down",
+    "reclassified_by_more_than_one",
+    "zero_scored_zero",
+)
+
+
+def summarize_lesions(results: list[PatientResult]) -> dict[str, object]:
+    """Return which lesions are found; None where the method labels nothing."""
+    if any(r.lesions is None for r in results):
+        return dict.fromkeys(("lesions", "lesion_sensitivity", "right_vessel", "false_lesions_per_scan"))
+    lesions, found = sum(r.lesions for r in results), sum(r.lesions_found for r in results)
+    right = sum(r.lesions_right_vessel for r in results)
+    return {
         "lesions": lesions,
         "lesion_sensitivity": found / lesions if lesions else None,
         "right_vessel": right / found if found else None,
         "false_lesions_per_scan": sum(r.false_lesions for r in results) / len(results),
-        "zero_patients": len(zero),
-        "zero_scored_zero": sum(r.predicted["total"] == 0 for r in zero),
-        **summarize_uncertainty(results),
-        "seconds_mean": float(np.mean([r.seconds for r in results])),
-        "seconds_max": float(np.max([r.seconds for r in results])),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def cell(summary: Mapping[str, Any], key: str) -> str:
     if key.startswith("kappa"):
         return _with_interval(summary[key], *summary[f"{key}_interval"])
     if key == "zero":
-        return f"{summary['zero_scored_zero']} of {summary['zero_patients']}"
+        known = summary["zero_scored_zero"] is not None
+        return f"{summary['zero_scored_zero']} of {summary['zero_patients']}" if known else "-"
     if key == "review":
         return _flagged(summary)
     value = summary[key]
@@ -100,19 +101,20 @@ def as_markdown(
     title = [f"# Evaluation of {context['method']}", ""] if head else []
     warn = ["Synthetic patients only: nothing here says how the method does on real patients. Research use only.", ""]
     lines = [*title, *(warn if head else []), *(f"- {key}: {value}" for key, value in context.items()), ""]
-    lines += _table(
+    lines += markdown_table(
         ["", *summary], [[title, *(cell(group, key) for group in summary.values())] for key, title in ROWS_OF_TABLE]
     )
     floors = check_floors(summary)
     met = sum(entry.passed for entry in floors)
     lines += ["", f"Of the {len(floors)} floors that the project has set itself, {met} are reached:", ""]
-    lines += _table(["protocol", "figure", "floor", "value", ""], [entry.cells() for entry in floors])
+    lines += markdown_table(["protocol", "figure", "floor", "value", ""], [entry.cells() for entry in floors])
     for path, caption in (figures or {}).items():
         lines += ["", f"![{caption}]({path})", "", f"*{caption}.*"]
     return "\n".join(lines) + "\n"
 
 
-def _table(head: list[str], rows: list) -> list[str]:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
@@ -142,25 +144,29 @@ def write_figures(folder: Path, results: list[PatientResult], summary: Mapping[s
         return draw.Pairs(title, reference, measured, **more)
 
     everyone = summary["all"]
-    protocols = sorted({r.protocol for r in results})
-    matrix = np.array(everyone["confusion"]["rows_reference_columns_predicted"])
-    drawn = {
-        "scatter.png": draw.scatter_figure(pairs("total", "Total")),
-        "bland-altman.png": draw.bland_altman_figure(pairs("total", "Total Agatston")),
-        "confusion.png": draw.confusion_figure(matrix, everyone["confusion"]["categories"], f"Agatston, {SCHEME}"),
-        "vessels.png": draw.scatter_grid(
-            [pairs(n, n, color=LABEL_BY_NAME[n].color, categories=False) for n in NAMES[1:]]
-        ),
-        "protocols.png": draw.scatter_grid(
+    drawn = {}
+    if all("total" in r.predicted for r in results):
+        protocols = sorted({r.protocol for r in results})
+        drawn["scatter.png"] = draw.scatter_figure(pairs("total", "Total"))
+        drawn["bland-altman.png"] = draw.bland_altman_figure(pairs("total", "Total Agatston"))
+        drawn["protocols.png"] = draw.scatter_grid(
             [pairs("total", p, [r for r in results if r.protocol == p]) for p in protocols]
-        ),
-    }
+        )
+    if everyone["confusion"] is not None:
+        matrix = np.array(everyone["confusion"]["rows_reference_columns_predicted"])
+        drawn["confusion.png"] = draw.confusion_figure(
+            matrix, everyone["confusion"]["categories"], f"Agatston, {SCHEME}"
+        )
+    if all(name in r.predicted for r in results for name in NAMES[1:]):
+        drawn["vessels.png"] = draw.scatter_grid(
+            [pairs(n, n, color=LABEL_BY_NAME[n].color, categories=False) for n in NAMES[1:]]
+        )
     if everyone["reliability"]:
         bins = [ReliabilityBin(**entry) for entry in everyone["reliability"]]
         drawn["reliability.png"] = draw.reliability_figure(bins, everyone["calibration_error"], f"Category, {SCHEME}")
     for name, figure in drawn.items():
         draw.save_figure(figure, folder / name)
-    return list(drawn)
+    return [name for name in FIGURES if name in drawn]
 
 
 def update_page(
@@ -173,12 +179,30 @@ def update_page(
     ValueError
         If the page has not exactly one place between ``BEGIN`` and ``END``.
     """
-    text = page.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{page} needs one line '{BEGIN}' and below it one line '{END}'.")
+    check_page(page)
     names = write_figures(page.parent / "figures" / "evaluation", results, summary)
     measured = as_markdown(
         summary, context, {f"figures/evaluation/{name}": FIGURES[name] for name in names}, head=False
     )
+    replace_measured(page, measured)
+
+
+def check_page(page: Path) -> str:
+    """Return the text of a page that has a place for what was measured.
+
+    Raises
+    ------
+    ValueError
+        If it has not exactly one place between ``BEGIN`` and ``END``.
+    """
+    text = page.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{page} needs one line '{BEGIN}' and below it one line '{END}'.")
+    return text
+
+
+def replace_measured(page: Path, measured: str) -> None:
+    """Put Markdown between ``BEGIN`` and ``END`` of a page; raises ``ValueError`` as ``check_page`` does."""
+    text = check_page(page)
     before, after = text[: text.index(BEGIN)], text[text.index(END) :]
     page.write_text(f"{before}{BEGIN}\n\n{measured}\n{after}", encoding="utf-8")

@@ -50,6 +50,13 @@ FLOORS: tuple[Floor, ...] = (
 """Sartoretti 2023 reached ICC 0.986 (total), quadratic kappa 0.977 and 3.6 % reclassified; Pieszko 2022 linear kappa
 0.83."""
 SHARES = {"reclassified", "zero_share"}
+SECONDS = {"gated": 1.0, "chest": 3.0}
+"""Seconds for ``predict`` and ``score``, model warm, by protocol; that of chest CT is meant for 300 slices."""
+SECONDS_SLICES = {"chest": 300}
+MEGABYTES = 40.0
+"""Weights of all methods together, in 10^6 bytes."""
+ATTENTION = 0.9
+"""Share of calcified slices in which the attention is highest on calcium."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +98,8 @@ def _value(group: Mapping[str, Any] | None, key: str) -> float | None:
     if key.startswith("icc:"):
         return group["icc"][key[4:]]["value"]
     if key == "zero_share":
-        return group["zero_scored_zero"] / group["zero_patients"] if group["zero_patients"] else None
+        known = group["zero_patients"] and group["zero_scored_zero"] is not None
+        return group["zero_scored_zero"] / group["zero_patients"] if known else None
     return group[key]
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from CACScoringLib.ct.volume import CTVolume
-from CACScoringLib.methods import predict
+from CACScoringLib.methods import Prediction, predict
+from CACScoringLib.methods.score_prediction import ScorePrediction
 from CACScoringLib.scoring import CalciumScore, score
+from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.vocabulary import Vessel
 
 NAMES = ("total", *(v.name for v in Vessel))
@@ -27,11 +29,14 @@ class PatientResult:
         Which synthetic patient.
     reference, predicted : dict of str to float
         Agatston of ``total``, LM, LAD, LCX, RCA: of the true labels, and of the network's labels, on
-        the same image with the same preset.
-    lesions, lesions_found, lesions_right_vessel : int
+        the same image with the same preset. A method that labels nothing has no vessels in ``predicted``,
+        and no total where it gives none.
+    reference_category, predicted_category : str or None
+        Group of the scheme; None where the method gives none.
+    lesions, lesions_found, lesions_right_vessel : int or None
         Scoring coronary lesions; those of which at least half is labelled coronary; of these,
-        those whose prevailing vessel is right.
-    false_lesions : int
+        those whose prevailing vessel is right. None for a method that labels nothing.
+    false_lesions : int or None
         Predicted coronary lesions without any true coronary voxel.
     seconds : float
         ``predict`` and ``score``, model warm, without generating or loading.
@@ -48,11 +53,11 @@ class PatientResult:
     reference: dict[str, float]
     predicted: dict[str, float]
     reference_category: str
-    predicted_category: str
-    lesions: int
-    lesions_found: int
-    lesions_right_vessel: int
-    false_lesions: int
+    predicted_category: str | None
+    lesions: int | None
+    lesions_found: int | None
+    lesions_right_vessel: int | None
+    false_lesions: int | None
     seconds: float
     category_probability: dict[str, float] = field(default_factory=dict)
     agatston_interval: tuple[float, ...] = ()
@@ -75,6 +80,23 @@ class PatientResult:
         return cls(**{**known, "agatston_interval": tuple(known.get("agatston_interval", ()))})
 
 
+@dataclass(frozen=True, eq=False)
+class MethodRun:
+    """What a method says of a scan.
+
+    Attributes
+    ----------
+    prediction : Prediction or ScorePrediction
+    score : CalciumScore or None
+        Of its labels; None where it labels nothing.
+    seconds : float
+    """
+
+    prediction: Prediction | ScorePrediction
+    score: CalciumScore | None
+    seconds: float
+
+
 def evaluate_patient(
     protocol: str, seed: int, *, method: str, model: str | None, preset: str, scheme: str
 ) -> PatientResult:
@@ -86,23 +108,86 @@ def evaluate_patient(
     from CACScoringLib.phantom import synthesize
 
     patient = synthesize(seed=seed, protocol=protocol)
+    ran = run_method(patient.ct, method, model=model, preset=preset)
+    reference = score(patient.ct, patient.labels, preset=preset)
+    return judged(protocol, seed, patient.ct, patient.labels, reference, ran, scheme=scheme)
+
+
+def run_method(ct: CTVolume, method: str, *, model: str | None, preset: str) -> MethodRun:
+    """Run a method, model warm, and score what it labels; the time is that of both."""
     _warm_up(method, model)
     started = time.perf_counter()
-    prediction = predict(patient.ct, method, model=model)
-    predicted = score(patient.ct, prediction.labels, preset=preset)
-    sure = prediction.uncertainty
-    seconds = time.perf_counter() - started
+    prediction = predict(ct, method, model=model)
+    result = None if prediction.labels is None else score(ct, prediction.labels, preset=preset)
+    return MethodRun(prediction, result, time.perf_counter() - started)
+
+
+def judged(
+    protocol: str,
+    seed: int,
+    ct: CTVolume,
+    truth: np.ndarray,
+    reference: CalciumScore,
+    ran: MethodRun,
+    *,
+    scheme: str,
+) -> PatientResult:
+    """Return how what a method says compares with the truth on the same image.
+
+    Parameters
+    ----------
+    protocol, seed
+        Name the case.
+    ct : CTVolume
+    truth : ndarray of uint8, shape (z, y, x)
+    reference : CalciumScore
+        Of ``truth``.
+    ran : MethodRun
+    scheme : str
+    """
+    said = ran.prediction
+    if ran.score is None:
+        return PatientResult(
+            protocol=protocol,
+            seed=seed,
+            reference=agatston_of(reference),
+            predicted=total_of(said),
+            reference_category=reference.risk[scheme],
+            predicted_category=category_of(said, scheme),
+            lesions=None,
+            lesions_found=None,
+            lesions_right_vessel=None,
+            false_lesions=None,
+            seconds=ran.seconds,
+        )
     result = compared(
-        protocol, seed, patient.ct, patient.labels, prediction.labels, predicted, scheme=scheme, seconds=seconds
+        protocol, seed, ct, truth, said.labels, ran.score, scheme=scheme, seconds=ran.seconds, reference=reference
     )
+    sure = said.uncertainty
     if sure is None:
         return result
     return replace(
         result,
         category_probability=sure.categories[scheme],
         agatston_interval=(sure.agatston_interval[0], sure.agatston_interval[2]),
-        needs_review=sure.needs_review(predicted.risk),
+        needs_review=sure.needs_review(ran.score.risk),
     )
+
+
+def total_of(prediction: ScorePrediction) -> dict[str, float]:
+    """Return the total of a method that labels nothing; 0 where it found no heart to look at, as where nobody looks."""
+    if _saw_nothing(prediction):
+        return {"total": 0.0}
+    return {} if prediction.agatston is None else {"total": float(prediction.agatston)}
+
+
+def category_of(prediction: ScorePrediction, scheme: str) -> str | None:
+    """Return the group of a scheme that such a method gives, None if none; that of 0 where it found no heart."""
+    return SCHEMES[scheme].group(0.0) if _saw_nothing(prediction) else prediction.risk().get(scheme)
+
+
+def _saw_nothing(prediction: ScorePrediction) -> bool:
+    return prediction.category is None and prediction.heart_box is None
 
 
 def compared(
@@ -115,6 +200,7 @@ def compared(
     *,
     scheme: str,
     seconds: float,
+    reference: CalciumScore | None = None,
 ) -> PatientResult:
     """Return how the labels of a method compare with the true ones on the same image, scored by the same preset.
 
@@ -129,8 +215,10 @@ def compared(
     scheme : str
     seconds : float
         What the method took.
+    reference : CalciumScore, optional
+        Of ``truth``, where it is known already.
     """
-    reference = score(ct, truth, preset=predicted.preset.name)
+    reference = reference or score(ct, truth, preset=predicted.preset.name)
     counts = match_lesions(ct, truth, labels, threshold_of(reference))
     return PatientResult(
         protocol=protocol,
@@ -147,7 +235,7 @@ def compared(
     )
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _warm_up(method: str, model: str | None) -> None:
     """Load the network once a process, so that the first patient's time is that of the others."""
     predict(CTVolume(np.full((30, 80, 80), -1000, np.int16), (3.0, 1.0, 1.0)), method, model=model)

@@ -238,21 +238,3 @@ def cross_validate(
         for n in np.flatnonzero(tested):
             rows[int(n)] = row_of(network, cases[n], how, settings.device)
     return evaluation_of([rows[n] for n in range(len(cases))], labelling)
-
-
-def evaluate_six_class_patient(protocol: str, seed: int, model: str) -> tuple[int, int, float]:
-    """Generate a patient and run the whole method, localisers included: true category, found one, seconds.
-
-    A scan in which no heart is found counts as category 0, as it would where nobody looks.
-    """
-    from CACScoringLib.methods.six_class import SCHEME, predict_six_class
-    from CACScoringLib.models import open_bundle
-    from CACScoringLib.phantom import synthesize
-    from CACScoringLib.scoring import score
-    from CACScoringLib.scoring.risk import SCHEMES
-
-    patient = synthesize(seed=seed, protocol=protocol)
-    found = predict_six_class(patient.ct, bundle=open_bundle(model))
-    truth = SCHEMES[SCHEME].index(score(patient.ct, patient.labels).total.agatston)
-    predicted = SCHEMES[SCHEME].groups.index(found.category) if found.category is not None else 0
-    return truth, predicted, sum(found.timings_s.values())

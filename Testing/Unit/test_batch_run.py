@@ -162,8 +162,8 @@ def test_a_batch_without_dask_says_how_to_get_it(monkeypatch) -> None:
 def test_the_picture_outlines_what_counts_and_nothing_else() -> None:
     import numpy as np
 
-    from CACScoringLib.batch.case import counted_labels
     from CACScoringLib.ct.volume import CTVolume
+    from CACScoringLib.report.counted import counted_labels
     from CACScoringLib.scoring import score
 
     hu, labels = np.zeros((3, 20, 20), np.int16), np.zeros((3, 20, 20), np.uint8)

@@ -13,7 +13,8 @@ from mrml_samples import a_calcified_ct
 from worker_samples import ROOT, by_threshold, process_command
 
 from CACScoringLib.batch import predict_worker
-from CACScoringLib.batch.predict_worker import CANCELLED, DONE, FAILED, REFUSED, run
+from CACScoringLib.batch.predict_worker import run
+from CACScoringLib.batch.reporting import CANCELLED, DONE, FAILED, REFUSED
 from CACScoringLib.findings import Severity
 from CACScoringLib.methods.job_files import (
     JobFileError,

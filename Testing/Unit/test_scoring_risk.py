@@ -9,7 +9,7 @@ from CACScoringLib.scoring.arterial_age import arterial_age
 from CACScoringLib.scoring.mesa_risk import RiskFactors, mesa_ten_year_risk
 from CACScoringLib.scoring.percentiles import HOFF, MESA, Demographics, hoff_percentile, mesa_percentile, percentiles
 from CACScoringLib.scoring.progression import change, progression
-from CACScoringLib.scoring.risk import SCHEMES, risk_groups, risk_index
+from CACScoringLib.scoring.risk import SCHEMES, implied_groups, risk_groups, risk_index
 
 BOUNDARIES = [
     ("spect-pet-4", {0: "0", 0.5: ">0-100", 100: ">0-100", 100.1: ">100-400", 400: ">100-400", 400.1: ">400"}),
@@ -55,6 +55,17 @@ def test_what_is_no_score_is_refused(score):
 def test_unknown_scheme_is_refused():
     with pytest.raises(InputRefusedError, match="choose one of"):
         risk_index("none", 1)
+
+
+@pytest.mark.parametrize("score", [0, 3, 10, 100, 100.5, 400, 401, 1000, 1001])
+def test_a_group_implies_those_of_coarser_schemes_of_the_same_rule(score):
+    implied = implied_groups("nguyen-6", SCHEMES["nguyen-6"].group(score))
+    assert set(implied) == {"nguyen-6", "spect-pet-4", "clinical-5", "nlst-visual-4"}
+    assert implied == {name: SCHEMES[name].group(score) for name in implied}
+
+
+def test_a_coarse_group_implies_no_finer_scheme():
+    assert implied_groups("spect-pet-4", ">400") == {"spect-pet-4": ">400"}
 
 
 def test_arterial_age_of_250_is_79():

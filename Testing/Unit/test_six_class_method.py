@@ -142,7 +142,7 @@ def test_the_papers_labelling_gives_probabilities_and_asks_for_review_in_doubt(t
     assert sum(out.category_probability.values()) == pytest.approx(1.0)
     assert out.needs_review is True
     assert predict_six_class(a_ct(), bundle=bundle, networks=ORACLE).needs_review is False
-    assert out.risk() == {"nguyen-6": "0"}
+    assert out.risk() == {"nguyen-6": "0", "spect-pet-4": "0", "clinical-5": "0", "nlst-visual-4": "0"}
 
 
 def test_a_scan_without_a_heart_has_no_category(tmp_path):
