@@ -16,6 +16,8 @@ CANDIDATE_HU = 130.0
 """Lowest HU of a candidate at 120 kVp and when the tube voltage is unknown (Agatston 1990)."""
 LARGEST_WHOLE_MM3 = 3000.0
 """Islands up to this volume are taken whole; larger ones (bone, metal) are cut at the region's border."""
+BONE_MM3 = 30_000.0
+"""No calcification is larger: an island beyond it is bone, or joined to bone."""
 REACH_MM = 20.0
 """How far beyond the box of the region an island is followed."""
 WHOLE = np.ones((3, 3, 3), bool)
@@ -35,12 +37,15 @@ class Candidates:
         Number of the 3-D 26-connected island that the voxel belongs to, 0..count-1.
     size_mm3 : ndarray of float32, shape (count,)
         Volume of each island.
+    of_bone : ndarray of bool, shape (count,), or None
+        Whether it was cut from an island larger than ``BONE_MM3``; None: not known.
     """
 
     index: np.ndarray
     hu: np.ndarray
     lesion: np.ndarray
     size_mm3: np.ndarray
+    of_bone: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -83,6 +88,7 @@ def find_candidates(
         return _none()
     voxel = float(np.prod(grid.spacing_mm))
     labels, count = ndimage.label(mask, structure=WHOLE)
+    bone = np.zeros(len(index), bool)
     if region is not None:
         points = (index + low) * np.asarray(grid.spacing_mm)
         inside = region[tuple(region_grid.index_of(points).T)]
@@ -91,14 +97,15 @@ def find_candidates(
         touched = np.bincount(island, weights=inside, minlength=count + 1) > 0
         kept = np.where(size[island] <= LARGEST_WHOLE_MM3, touched[island], inside)
         mask[tuple(index[~kept].T)] = False
-        index = index[kept]
+        index, bone = index[kept], (size[island] > BONE_MM3)[kept]
         if not len(index):
             return _none()
         labels, count = ndimage.label(mask, structure=WHOLE)
     lesion = labels[tuple(index.T)] - 1
     size = np.bincount(lesion, minlength=count).astype(np.float32) * voxel
     absolute = (index + low).astype(np.int32)
-    return Candidates(absolute, hu[tuple(absolute.T)], lesion.astype(np.int32), size)
+    of_bone = np.bincount(lesion, weights=bone, minlength=count) > 0
+    return Candidates(absolute, hu[tuple(absolute.T)], lesion.astype(np.int32), size, of_bone)
 
 
 def _none() -> Candidates:

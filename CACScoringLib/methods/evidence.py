@@ -68,6 +68,7 @@ def decided(ct: CTVolume, evidence: Evidence, bundle: ModelBundle, *, method: st
         decision = replace(decision, probability=sure)
     if any(finding.code in NO_WHOLE_HEART for finding in problems):
         uncertainty = None
+    decision = replace(decision, label=without_bone(candidates, decision.label))
     labels, lesion_index, sure = paint(ct.shape, candidates, decision)
     timings = evidence.timings_s | {"calcium": evidence.timings_s["calcium"] + time.perf_counter() - clock}
     return Prediction(
@@ -84,6 +85,18 @@ def decided(ct: CTVolume, evidence: Evidence, bundle: ModelBundle, *, method: st
         findings=problems,
         timings_s=timings,
     )
+
+
+def without_bone(candidates: Candidates, label: np.ndarray) -> np.ndarray:
+    """Return the labels of the candidate voxels without those of other calcification on what was cut off bone.
+
+    The heart region cuts ribs and spine into pieces that look like specks of aorta. A vessel's label stays: in a
+    noisy scan a lesion may be joined to bone.
+    """
+    if candidates.of_bone is None:
+        return label
+    coronary = (label >= 1) & (label <= 4)
+    return np.where(candidates.of_bone[candidates.lesion] & ~coronary, label.dtype.type(0), label)
 
 
 def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from CACScoringLib.inference.candidates import candidate_maps, find_candidates, footprint
+from CACScoringLib.inference.candidates import BONE_MM3, Candidates, candidate_maps, find_candidates, footprint
 from CACScoringLib.inference.grids import Grid, ct_grid
+from CACScoringLib.methods.evidence import without_bone
 
 SPACING = (3.0, 0.5, 0.5)
 
@@ -54,6 +55,28 @@ def test_bone_is_cut_at_the_border_and_its_rests_are_candidates_of_their_own():
     assert found.count == 2
     assert columns.max() <= 13.0
     assert found.size_mm3.sum() == len(found.index) * 0.75
+
+
+def test_what_is_cut_off_bone_is_known_to_be_bone():
+    hu, grid = scan(shape=(20, 60, 100))
+    hu[1:19, 5:55, 20:96] = 400
+    hu[10, 57, 2:5] = 300
+    region, region_grid = half_region(hu.shape)
+    found = find_candidates(hu, grid, region, region_grid)
+    assert BONE_MM3 < 18 * 50 * 76 * 0.75
+    assert dict(zip(found.size_mm3.round(2).tolist(), found.of_bone.tolist(), strict=True)) == {
+        3 * 0.75: False,
+        round(np.count_nonzero(found.lesion == found.size_mm3.argmax()) * 0.75, 2): True,
+    }
+
+
+def test_a_piece_of_bone_is_no_aorta_but_may_hold_a_lesion_of_a_vessel():
+    index = np.array([[1, 1, x] for x in range(4)], np.int32)
+    candidates = Candidates(
+        index, np.full(4, 300, np.int16), np.array([0, 0, 1, 1]), np.full(2, 1.5, np.float32), np.array([True, False])
+    )
+    assert without_bone(candidates, np.array([11, 2, 11, 2], np.uint8)).tolist() == [0, 2, 11, 2]
+    assert without_bone(candidates, np.zeros(4, np.uint8)).dtype == np.uint8
 
 
 def test_an_empty_region_and_a_clean_scan_have_no_candidates():
