@@ -7,13 +7,12 @@ The folder is that of ``report.comparison.job_files``; it reports and stops as `
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from CACScoringLib.batch.reporting import limit_threads, own_stdout, reported, use_models_folder
+from CACScoringLib.batch.reporting import arguments_of, limit_threads, own_stdout, reported, use_models_folder
 
 
 def main(arguments: Sequence[str] | None = None, predict: Callable[..., Any] | None = None) -> int:
@@ -26,10 +25,7 @@ def main(arguments: Sequence[str] | None = None, predict: Callable[..., Any] | N
     predict : callable, optional
         As ``CACScoringLib.methods.predict``, which it defaults to.
     """
-    parser = argparse.ArgumentParser(prog="compare_worker", description="Compare methods on one scan.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input ends")
-    options = parser.parse_args(arguments)
+    options = arguments_of("compare_worker", "Compare methods on one scan.", arguments)
     return run(options.folder, own_stdout(), watch_stdin=options.watch_stdin, predict=predict)
 
 

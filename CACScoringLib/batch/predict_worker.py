@@ -10,14 +10,13 @@ standard input ends, as it does when the program that started it is gone.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from CACScoringLib.batch.reporting import limit_threads, own_stdout, reported, use_models_folder
+from CACScoringLib.batch.reporting import arguments_of, limit_threads, own_stdout, reported, use_models_folder
 
 if TYPE_CHECKING:
     from CACScoringLib.ct.volume import CTVolume
@@ -35,10 +34,7 @@ def main(arguments: Sequence[str] | None = None, predict: Callable[..., Predicti
     predict : callable, optional
         As ``CACScoringLib.methods.predict``, which it defaults to.
     """
-    parser = argparse.ArgumentParser(prog="predict_worker", description="Run the network on one scan.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input ends")
-    options = parser.parse_args(arguments)
+    options = arguments_of("predict_worker", "Run the network on one scan.", arguments)
     return run(options.folder, own_stdout(), watch_stdin=options.watch_stdin, predict=predict)
 
 

@@ -6,12 +6,13 @@ Standard output carries one JSON object a line, with ``event`` one of ``started`
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,6 +23,14 @@ DONE, FAILED, REFUSED, CANCELLED = 0, 1, 3, 130
 LONGEST_MESSAGE = 500
 Work = Callable[[Callable[[float, str], None], Callable[[], bool]], None]
 """Is given what to call with progress (fraction, text), and what says whether to stop."""
+
+
+def arguments_of(program: str, description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read a worker's command line: ``folder`` and ``watch_stdin``."""
+    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input ends")
+    return parser.parse_args(arguments)
 
 
 def reported(work: Work, folder: Path, out: TextIO, *, watch_stdin: bool = False) -> int:

@@ -14,8 +14,8 @@ from CACScoringLib.findings import Finding, InputRefusedError, Severity, refuse
 from CACScoringLib.installing import COHORT, Installer
 from CACScoringLib.mrml.cohort import CohortNodes, CohortResult
 from CACScoringLib.mrml.cohort_job import CohortJob
-from CACScoringLib.mrml.job import JobState
 from CACScoringLib.mrml.processes import Launcher
+from CACScoringLib.mrml.worker_job import JobState
 
 MARKS = {Severity.REFUSE: "Refused", Severity.WARNING: "Warning", Severity.INFO: "Note"}
 

@@ -16,11 +16,12 @@ from CACScoringLib.mrml.comparison import (
     update_comparison_table,
 )
 from CACScoringLib.mrml.comparison_job import ComparisonJob
-from CACScoringLib.mrml.job import JobState, volume_state
+from CACScoringLib.mrml.job import volume_state
 from CACScoringLib.mrml.logic import DEFAULT_PRESET, ScoringLogic
 from CACScoringLib.mrml.processes import Launcher
 from CACScoringLib.mrml.settings import DesktopSettings
 from CACScoringLib.mrml.tables import KIND_ATTRIBUTE
+from CACScoringLib.mrml.worker_job import JobState
 from CACScoringLib.report.comparison.job_files import CompareJob
 from CACScoringLib.report.comparison.run import MethodChoice
 

@@ -5,47 +5,24 @@ The desktop calls ``poll`` from a timer; everything that touches nodes happens t
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from CACScoringLib.findings import Finding, InputRefusedError, Severity, refuse, warning
-from CACScoringLib.methods.job_files import CANCEL, JobFileError, PredictJob, read_prediction, write_job
+from CACScoringLib.methods.job_files import JobFileError, PredictJob, read_prediction, write_job
 from CACScoringLib.mrml.logic import DEFAULT_METHOD, ScoringLogic
-from CACScoringLib.mrml.processes import Launcher, RunningProcess, SubprocessLauncher, worker_command
+from CACScoringLib.mrml.processes import Launcher, worker_command
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation
+from CACScoringLib.mrml.worker_job import JobState, WorkerJob
 from CACScoringLib.report.segments import NonCoronaryMode
 
 if TYPE_CHECKING:
     from CACScoringLib.methods.prediction import Prediction
-
-GRACE_S = 5.0
-"""How long a worker may take to stop by itself before it is ended: a window takes about a second."""
-MAX_LOG_LINES = 200
-
-
-class JobState(str, Enum):
-    """Where a job stands."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    CANCELLING = "cancelling"
-    DONE = "done"
-    CANCELLED = "cancelled"
-    REFUSED = "refused"
-    FAILED = "failed"
-
-
-ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.REFUSED, JobState.FAILED})
 
 
 @dataclass(frozen=True)
@@ -64,59 +41,37 @@ class _Target:
     non_coronary: str | NonCoronaryMode
 
 
-class ScoringJob:
+class ScoringJob(WorkerJob):
     """One run of the network at a time, for one volume.
 
     Parameters
     ----------
     logic : ScoringLogic
-    launcher : Launcher, optional
-        Starts the process; a real one when absent.
-    clock : callable, optional
-        Seconds, monotonic.
+    launcher, clock
+        As for ``WorkerJob``.
 
     Attributes
     ----------
-    state : JobState
-    fraction : float
-        Done, 0 to 1.
-    text : str
-        What is being done, in words.
-    finding : Finding or None
-        Why it was refused or failed, or what to know about a result; ``message`` is for the person.
     prediction : Prediction or None
         Of a job that is done.
     segmentationNode : vtkMRMLSegmentationNode or None
         That a job that is done filled: a new one if the given one was edited meanwhile.
     """
 
+    BUSY = "The network is running already: wait for it, or cancel it first."
+
     def __init__(
         self, logic: ScoringLogic, launcher: Launcher | None = None, clock: Callable[[], float] = time.monotonic
     ):
         self.logic = logic
-        self._launcher = launcher or SubprocessLauncher()
-        self._clock = clock
         self._listeners: list[Callable[[ScoringJob], None]] = []
-        self._process: RunningProcess | None = None
-        self._folder: Path | None = None
         self._target: _Target | None = None
-        self._event: dict[str, Any] = {}
-        self._asked_to_stop_at: float | None = None
-        self._stopped_because: Finding | None = None
-        self._reset()
+        super().__init__(launcher, clock)
 
     def _reset(self) -> None:
-        self.state = JobState.IDLE
-        self.fraction, self.text = 0.0, ""
-        self.finding: Finding | None = None
+        super()._reset()
         self.prediction: Prediction | None = None
         self.segmentationNode: Any = None
-        self.log: list[str] = []
-
-    @property
-    def running(self) -> bool:
-        """Return whether a worker is at work or being stopped."""
-        return self.state in (JobState.RUNNING, JobState.CANCELLING)
 
     def addListener(self, listener: Callable[[ScoringJob], None]) -> None:
         """Have a function called with the job whenever its state, fraction or text changes."""
@@ -148,14 +103,11 @@ class ScoringJob:
         InputRefusedError
             If a job is running, or the volume cannot be scored; nothing was started then.
         """
-        if self.running:
-            message = "The network is running already: wait for it, or cancel it first."
-            raise InputRefusedError(refuse("job-running", message))
+        self._refuse_while_running()
         if segmentationNode is None:
             raise InputRefusedError(refuse("no-segmentation", "There is no segmentation: choose or create one."))
         ct, findings = self.logic.prepare(volumeNode, kvp=kvp, allowContrast=allowContrast)
         self._reset()
-        self._event, self._asked_to_stop_at, self._stopped_because = {}, None, None
         self._target = _Target(
             volumeNode,
             segmentationNode,
@@ -169,108 +121,16 @@ class ScoringJob:
             nonCoronary,
         )
         job = PredictJob(method, model, device or "auto", threads, models_folder=modelsFolder or None)
-        self._folder = Path(tempfile.mkdtemp(prefix="cacscoring-job-"))
-        try:
-            write_job(self._folder, job, ct)
-            self._process = self._launcher.launch(worker_command(self._folder))
-        except OSError as error:
-            self._end(JobState.FAILED, _not_started(error))
-            return
-        self._change(JobState.RUNNING, text="Starting")
-
-    def cancel(self) -> None:
-        """Ask the worker to stop; a second time, or when it does not within ``GRACE_S``, it is ended."""
-        if self.state is JobState.RUNNING:
-            self._ask_to_stop(None)
-        elif self.state is JobState.CANCELLING:
-            self._kill()
-
-    def poll(self) -> JobState:
-        """Take note of what the worker said, and of what became of the nodes; return the state."""
-        if not self.running:
-            return self.state
-        for line in self._process.lines():
-            self._hear(line)
-        if self.state is JobState.RUNNING:
-            gone = self._nodes_gone()
-            if gone is not None:
-                self._ask_to_stop(gone)
-        status = self._process.status()
-        if status is not None:
-            for line in self._process.lines():
-                self._hear(line)
-            self._finish(status)
-        elif self.state is JobState.CANCELLING and self._clock() - self._asked_to_stop_at >= GRACE_S:
-            self._kill()
-        return self.state
-
-    def wait(self, timeout_s: float = 600.0, interval_s: float = 0.05) -> JobState:
-        """Poll until the job has ended, or cancel it after ``timeout_s``; for scripts and tests."""
-        until = self._clock() + timeout_s
-        while self.running:
-            if self._clock() > until:
-                self.cancel()
-            self.poll()
-            if self.running:
-                time.sleep(interval_s)
-        return self.state
+        self._launch(lambda folder: write_job(folder, job, ct), worker_command)
 
     def cleanup(self) -> None:
         """End the worker at once and remove its files, as when the module or Slicer is closed."""
-        if self.running:
-            self._kill()
+        super().cleanup()
         self._listeners.clear()
-
-    def _hear(self, line: str) -> None:
-        try:
-            event = json.loads(line)
-            name = event["event"]
-        except (ValueError, TypeError, KeyError):
-            self.log.append(line)
-            del self.log[:-MAX_LOG_LINES]
-            return
-        if name == "progress":
-            if self.state is JobState.RUNNING:
-                fraction = event.get("fraction")
-                known = isinstance(fraction, (int, float)) and np.isfinite(fraction)
-                text = str(event.get("text", ""))
-                self._change(self.state, fraction=min(max(fraction, 0.0), 1.0) if known else None, text=text)
-        elif name != "started":
-            self._event = event
-
-    def _ask_to_stop(self, because: Finding | None) -> None:
-        self._asked_to_stop_at, self._stopped_because = self._clock(), because
-        with suppress(OSError):
-            (self._folder / CANCEL).touch()
-        self._process.closeInput()
-        self._change(JobState.CANCELLING, text="Stopping")
-
-    def _kill(self) -> None:
-        self._process.kill()
-        self._end_stopped()
-
-    def _finish(self, status: int) -> None:
-        event = self._event.get("event")
-        if self.state is JobState.CANCELLING:
-            self._end_stopped()
-        elif status == 0 and event == "done":
-            self._take_result()
-        elif event == "cancelled":
-            self._end(JobState.CANCELLED)
-        elif event in ("refused", "failed"):
-            state = JobState.REFUSED if event == "refused" else JobState.FAILED
-            code, message = str(self._event.get("code", event)), str(self._event.get("message", "The network failed."))
-            self._end(state, refuse(code, message))
-        else:
-            self._end(JobState.FAILED, _crashed(status, self._process.errors()))
-
-    def _end_stopped(self) -> None:
-        why = self._stopped_because
-        self._end(JobState.CANCELLED if why is None else JobState.FAILED, why)
 
     def _take_result(self) -> None:
         target = self._target
-        gone = self._nodes_gone()
+        gone = self._useless()
         if gone is not None:
             self._end(JobState.FAILED, gone)
             return
@@ -311,7 +171,7 @@ class ScoringJob:
         )
         return node, warning("segmentation-edited", message)
 
-    def _nodes_gone(self) -> Finding | None:
+    def _useless(self) -> Finding | None:
         """Say why a result could not be used any more, if so."""
         target = self._target
         if not _in_scene(target.volume, target.volume_id):
@@ -324,23 +184,13 @@ class ScoringJob:
         return None
 
     def _change(self, state: JobState, *, fraction: float | None = None, text: str | None = None) -> None:
-        self.state = state
-        self.fraction = self.fraction if fraction is None else fraction
-        self.text = self.text if text is None else text
+        super()._change(state, fraction=fraction, text=text)
         for listener in list(self._listeners):
             listener(self)
 
     def _end(self, state: JobState, finding: Finding | None = None) -> None:
-        process, folder = self._process, self._folder
-        self._process = self._folder = self._target = None
-        if process is not None:
-            process.closeInput()
-            self.log += process.errors().splitlines()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        self.finding = finding
-        words = {JobState.DONE: "Done", JobState.CANCELLED: "Cancelled; nothing was changed."}
-        self._change(state, text=finding.message if finding is not None else words.get(state, ""))
+        self._target = None
+        super()._end(state, finding)
 
 
 def failed(finding: Finding | None) -> bool:
@@ -380,16 +230,3 @@ def _segmentation_state(node: Any, volume: Any) -> tuple[Any, ...]:
     labels = labels_from_segmentation(node, volume).ravel()
     place = np.flatnonzero(labels)
     return (names, place.tobytes(), labels[place].tobytes())
-
-
-def _not_started(error: OSError) -> Finding:
-    message = f"The worker process could not be started ({error.strerror or error}): check the disk and try again."
-    return refuse("worker-not-started", message)
-
-
-def _crashed(status: int, errors: str) -> Finding:
-    last = next((line.strip() for line in reversed(errors.splitlines()) if line.strip()), "")
-    how = f"signal {-status}" if status < 0 else f"status {status}"
-    hint = " perhaps for want of memory;" if status == -9 else ""
-    said = f" It said: {last[:200]}" if last else ""
-    return refuse("worker-crashed", f"The worker process ended before it was done ({how});{hint} try again.{said}")

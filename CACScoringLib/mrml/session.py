@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from CACScoringLib.findings import Finding, InputRefusedError, Severity, info, refuse
 from CACScoringLib.installing import Installer
-from CACScoringLib.mrml.job import JobState, ScoringJob
+from CACScoringLib.mrml.job import ScoringJob
 from CACScoringLib.mrml.logic import DEFAULT_METHOD, DEFAULT_PRESET, ScoringLogic
 from CACScoringLib.mrml.processes import Launcher
 from CACScoringLib.mrml.segmentation import calcium_segments, update_segmentation
 from CACScoringLib.mrml.settings import DesktopSettings
+from CACScoringLib.mrml.worker_job import JobState
 from CACScoringLib.report.segments import NonCoronaryMode
 from CACScoringLib.vocabulary import CORONARY_LABELS
 

@@ -26,10 +26,10 @@ from CACScoringLib.methods.job_files import CANCEL, VOXELS, JobFileError
 from CACScoringLib.mrml.comparison import COMPARISON_ATTRIBUTE
 from CACScoringLib.mrml.comparison_job import ComparisonJob
 from CACScoringLib.mrml.comparison_session import ComparisonSession
-from CACScoringLib.mrml.job import GRACE_S, JobState
 from CACScoringLib.mrml.logic import ScoringLogic
 from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.volume import volume_from_ct
+from CACScoringLib.mrml.worker_job import GRACE_S, JobState
 from CACScoringLib.report.comparison import MethodChoice
 from CACScoringLib.report.comparison.files import JSON
 from CACScoringLib.report.comparison.job_files import (
@@ -254,7 +254,7 @@ def test_cancelling_asks_first_and_ends_it_when_it_does_not_stop(tmp_path):
         ("failed", 1, JobState.FAILED, "x"),
         ("cancelled", 130, JobState.CANCELLED, "cancelled"),
         ("done", 0, JobState.FAILED, "result-unreadable"),
-        (None, -11, JobState.FAILED, "worker-ended"),
+        (None, -11, JobState.FAILED, "worker-crashed"),
     ],
 )
 def test_every_end_of_the_worker_is_understood(event, status, state, code):
@@ -282,7 +282,7 @@ def test_a_real_process_compares_and_gives_back_why_methods_have_no_result():
 def test_a_worker_that_cannot_be_started_leaves_nothing_behind():
     job = ComparisonJob(FailingLauncher())
     job.start(CompareJob(CHOICES), a_ct())
-    assert (job.state, job.finding.code) == (JobState.FAILED, "not-started")
+    assert (job.state, job.finding.code) == (JobState.FAILED, "worker-not-started")
 
 
 class Widget:
