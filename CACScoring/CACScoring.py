@@ -274,6 +274,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parameters is None:
             self.connectParameters()
         self.fillModels()
+        self.compare.refresh()
 
     def exit(self):
         """Keep what is chosen; the network goes on, and so does the table."""

@@ -62,6 +62,11 @@ class ComparePanel:
         if self.session.attentionNodes:
             self.session.showAttention(self.session.attentionNodes[0])
 
+    def refresh(self):
+        """Look again which methods there are; call this when the module is shown."""
+        self.session.refresh()
+        self.update()
+
     def update(self):
         """Show how things stand."""
         ui, session = self.ui, self.session

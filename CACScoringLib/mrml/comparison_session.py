@@ -66,6 +66,7 @@ class ComparisonSession:
         self.installer = installer or Installer()
         self.job = ComparisonJob(launcher)
         self._choices = choices or (lambda: [MethodChoice(method.name) for method in available()])
+        self._methods = self._choices()
         self._volume: Any = None
         self._volume_state: tuple[Any, ...] = ()
         self._findings: tuple[Finding, ...] = ()
@@ -79,9 +80,13 @@ class ComparisonSession:
         """Return whether methods are being compared."""
         return self.job.running
 
+    def refresh(self) -> None:
+        """Look again which methods can be chosen: models may have been imported or removed."""
+        self._methods = self._choices()
+
     def reason(self, volumeNode: Any = None) -> str:
         """Return why nothing can be compared now; empty where it can."""
-        if len(self._choices()) < FEWEST_METHODS:
+        if len(self._methods) < FEWEST_METHODS:
             return "There is one method only: others appear here when they have weights."
         if self.running:
             return "Methods are being compared."
@@ -94,6 +99,7 @@ class ComparisonSession:
 
         Missing packages are installed first, after asking.
         """
+        self.refresh()
         try:
             why = self.reason(volumeNode)
             if why:
@@ -101,7 +107,7 @@ class ComparisonSession:
             self.installer.ensure(wheels=self.settings.wheelsFolder)
             ct, findings = self.logic.prepare(volumeNode, kvp=kvp, allowContrast=allowContrast)
             job = CompareJob(
-                tuple(self._choices()),
+                tuple(self._methods),
                 self.settings.device or "auto",
                 self.settings.workers or None,
                 str(self.settings.modelsFolder),

@@ -339,6 +339,6 @@ def test_the_buttons_run_a_comparison_and_show_it(panel, desk, working):
 
 def test_with_one_method_the_button_is_disabled_and_says_why(panel, desk):
     desk.session._choices = lambda: [MethodChoice("only")]
-    panel.update()
+    panel.refresh()
     assert not panel.ui.compareButton.enabled
     assert "others appear here when they have weights" in panel.ui.compareStatusLabel.text

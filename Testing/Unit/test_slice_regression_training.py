@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import evaluation_samples
 import numpy as np
 import pytest
 import torch
 
-from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.methods.score_prediction import AttentionMap, ScorePrediction
 from CACScoringLib.methods.slice_regression import predict_slice_regression
@@ -39,19 +39,10 @@ SMALL_LOCALISER = LocaliserConfig(channels=(4, 6), dense=4)
 RUN = {"patients": 1, "validation_patients": 0, "experiment": "i", "steps": 1, "batch": 1, "seed": 0}
 
 
-def a_patient(kvp=120.0):
-    """A ball of a heart in a box of a body, with lesions in the LAD and the RCA and one in the aorta."""
-    hu = np.full((20, 60, 60), -1000, np.int16)
-    hu[:, 4:56, 4:56] = -90
-    z, y, x = np.ogrid[:20, :60, :60]
-    ball = ((z - 10) * 3.0) ** 2 + (y - 30.0) ** 2 + (x - 30.0) ** 2 < 20**2
-    hu[ball] = 40
-    labels = np.zeros(hu.shape, np.uint8)
-    labels[9:11, 20:23, 30:33] = 2
-    labels[12, 40:42, 30:34] = 4
-    labels[10, 30:33, 20:23] = 11
-    hu[labels > 0] = 450
-    return CTVolume(hu, (3.0, 1.0, 1.0), acquisition=Acquisition(kvp=kvp)), labels, ball.astype(np.uint8)
+def a_patient():
+    """Return CT, labels and structures of the sample patient."""
+    patient = evaluation_samples.a_patient()
+    return patient.ct, patient.labels, patient.structures
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from evaluation_samples import HereAndNow
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.training import evaluation, evaluation_page
@@ -153,24 +153,6 @@ def test_a_method_without_probabilities_is_summarised_without_them():
     summary = summarize([a_result(0, 0.0, 0.0), a_result(1, 9.0, 8.0)])
     assert summary["all"]["calibration_error"] is None
     assert "| scans flagged for review | - | - |" in as_markdown(summary, {"method": "m"})
-
-
-class HereAndNow:
-    """Runs what is handed over at once, in this process."""
-
-    def __init__(self, **_):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        return None
-
-    def submit(self, function, *args, **options):
-        future = Future()
-        future.set_result(function(*args, **options))
-        return future
 
 
 @pytest.fixture
