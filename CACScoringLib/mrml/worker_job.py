@@ -39,7 +39,6 @@ class JobState(str, Enum):
 
 
 WORDS = {JobState.DONE: "Done", JobState.CANCELLED: "Cancelled; nothing was changed."}
-ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.REFUSED, JobState.FAILED})
 
 
 class WorkerJob:
