@@ -12,7 +12,7 @@ from CACScoringLib.phantom.scanner import Scanner
 MEDIAN_HU = 35.0
 MOST_HU = 220.0
 """A tenth of ungated scans shows rims beyond the calcium threshold in places (SYNTHETIC numbers, advice 5) ..."""
-SOFT_MOST_HU = 90.0
+SOFT_MOST_HU = 45.0
 """... those of sharp kernels; a soft kernel's rim stays below it, but for noise."""
 PATCH_MM, PATCH_LEVEL = 16.0, 0.4
 SHARP_GAIN = 2.0

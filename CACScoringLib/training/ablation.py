@@ -97,13 +97,16 @@ def summarized(title: str, reference: np.ndarray, predicted: np.ndarray) -> Abla
 
 def as_markdown(rows: Sequence[Ablation], patients: int) -> str:
     """Return the table with the sentence that says what it rests on."""
-    lines = [
+    return table(
+        rows,
         f"{patients} synthetic patients with seeds from 800000, those that chose thresholds and odds: the first row is "
         "optimistic.",
-        "",
-        "| " + " | ".join(TITLES) + " |",
-        "|---" * len(TITLES) + "|",
-    ]
+    )
+
+
+def table(rows: Sequence[Ablation], words: str) -> str:
+    """Return the rows as a Markdown table under a sentence."""
+    lines = [words, "", "| " + " | ".join(TITLES) + " |", "|---" * len(TITLES) + "|"]
     for row in rows:
         icc = [f"{row.icc[name]:.3f}" for name in NAMES]
         shares = [f"{100 * share:.1f} %" for share in (row.reclassified, row.zero_share)]

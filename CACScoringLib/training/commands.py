@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from CACScoringLib.training.calibration import DecisionChoice
+    from CACScoringLib.training.cases import TrainingCase
 
 TRAINABLE = ("multibranch-unet", *OTHER_METHODS)
 """Methods that ``train`` knows; those without shipped weights cannot be chosen for scoring yet."""
@@ -24,7 +24,6 @@ PATIENTS, STEPS = 480, 2400
 FIRST_TRAINING_SEED = 1_000
 FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
-ABLATION = "ablation.md"
 ALL = "all"
 """In place of a method's name: every method, on the same patients."""
 WIDTH_OF_TABLE = 150
@@ -76,6 +75,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="synthetic patients that choose what a lesion needs (default 40; 0: do not choose)",
     )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="short trainings instead that differ in one choice each (multibranch-unet; default 600 steps each)",
+    )
     own = parser.add_argument_group("scans of your own")
     own.add_argument("--data", type=Path, metavar="FOLDER", help="labelled scans: tune a model that is there on them")
     own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
@@ -139,35 +143,27 @@ def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
     if args.method in OTHER_METHODS:
         _only_multibranch(args)
+        _no_ablation(args, f"not for {args.method}")
         from CACScoringLib.training.other_methods import run_train_other
 
         return run_train_other(args)
     _known_method(args.method)
     if args.data is not None:
+        _no_ablation(args, "not with --data")
         from CACScoringLib.training.data_commands import run_tune
 
         return run_tune(args)
     _only_with_data(args)
+    if args.ablation:
+        from CACScoringLib.training.ablation_commands import run_training_ablation
+
+        return run_training_ablation(args)
     from CACScoringLib.training.bundle_writer import write_trained_bundle
-    from CACScoringLib.training.cases import TrainingCase, build_cache
     from CACScoringLib.training.loop import Trainer, TrainingSettings
 
     patients, steps = args.patients or PATIENTS, args.steps or STEPS
-    wanted = training_patients(patients)
     with progress_display() as progress:
-        task = progress.add_task("Generating patients", total=len(wanted))
-        paths = build_cache(
-            args.cache or args.output / "cache",
-            wanted,
-            workers=args.workers,
-            tick=lambda text: progress.update(task, advance=1, description=f"Generating {text}"),
-        )
-        progress.update(task, completed=len(wanted))
-        cases = []
-        for path in progress.track(paths, description="Loading patients"):
-            cases.append(TrainingCase.load(path))
-        protocols = [protocol for protocol, _ in wanted]
-        groups = [[i for i, p in enumerate(protocols) if p == name] for name in dict.fromkeys(protocols)]
+        cases, groups = load_patients(args, patients, progress)
         settings = replace(TrainingSettings(), steps=steps, seed=args.seed, device=args.device)
         trainer = Trainer(cases, groups, settings, args.output)
         if not args.no_resume:
@@ -180,6 +176,26 @@ def run_train(args: argparse.Namespace) -> int:
         choice = _choose(folder, args.validation_patients, args.workers)
         write_trained_bundle(folder, trainer, patients=patients, choice=choice)
     return 0
+
+
+def load_patients(
+    args: argparse.Namespace, patients: int, progress: Progress
+) -> tuple[list[TrainingCase], list[list[int]]]:
+    """Generate the training patients that are not cached yet, load all, and group them by protocol."""
+    from CACScoringLib.training.cases import TrainingCase, build_cache
+
+    wanted = training_patients(patients)
+    task = progress.add_task("Generating patients", total=len(wanted))
+    paths = build_cache(
+        args.cache or args.output / "cache",
+        wanted,
+        workers=args.workers,
+        tick=lambda text: progress.update(task, advance=1, description=f"Generating {text}"),
+    )
+    progress.update(task, completed=len(wanted))
+    cases = [TrainingCase.load(path) for path in progress.track(paths, description="Loading patients")]
+    protocols = [protocol for protocol, _ in wanted]
+    return cases, [[i for i, p in enumerate(protocols) if p == name] for name in dict.fromkeys(protocols)]
 
 
 def _choose(folder: Path, patients: int, workers: int) -> DecisionChoice:
@@ -214,7 +230,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
         return run_on_data(args)
     _known_method(args.method)
     if args.ablation:
-        return _run_ablation(args)
+        from CACScoringLib.training.ablation_commands import run_decision_ablation
+
+        return run_decision_ablation(args)
     from CACScoringLib import __version__
     from CACScoringLib.methods.registry import METHODS
     from CACScoringLib.training.evaluation import ROWS, run_id, run_patients, summarize
@@ -257,35 +275,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_ablation(args: argparse.Namespace) -> int:
-    """Leave out one rule of the decision at a time, print and write the table; returns the exit status."""
-    from CACScoringLib.inference.lesions import DecisionSettings
-    from CACScoringLib.methods.registry import METHODS
-    from CACScoringLib.models import ModelError, open_bundle
-    from CACScoringLib.training.ablation import ablate, as_markdown
-    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED
-    from CACScoringLib.training.validation import see_patients
-
-    bundle = open_bundle(args.model or METHODS[args.method].model)
-    if not {item.name for item in fields(DecisionSettings)} & set(bundle.settings):
-        raise ModelError(f"--ablation is for methods that decide about lesions: '{args.method}' labels none.")
-    wanted = evaluation_patients(args.patients, FIRST_VALIDATION_SEED)
-    with progress_display() as progress:
-        task = progress.add_task("Looking", total=len(wanted))
-        seen = see_patients(
-            wanted,
-            bundle.folder,
-            cache=args.output / "validation",
-            workers=args.workers,
-            tick=lambda text: progress.update(task, advance=1, description=f"Looked at {text}"),
-        )
-    text = as_markdown(ablate(seen, DecisionSettings.from_bundle(bundle.settings)), len(seen))
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / ABLATION).write_text(text, encoding="utf-8")
-    sys.stdout.write(f"{text}Written to {args.output / ABLATION}. Research use only, not a medical device.\n")
-    return 0
-
-
 def _print_evaluation(args: argparse.Namespace, summary: dict[str, dict], written: list[str]) -> None:
     """Print the table, the floors and where everything is."""
     from rich.console import Console
@@ -320,6 +309,13 @@ def _only_multibranch(args: argparse.Namespace) -> None:
     if args.data is not None:
         raise ModelError(f"--data is for multibranch-unet: {args.method} is trained on synthetic patients only.")
     _only_with_data(args)
+
+
+def _no_ablation(args: argparse.Namespace, words: str) -> None:
+    from CACScoringLib.models import ModelError
+
+    if args.ablation:
+        raise ModelError(f"'train --ablation' is for multibranch-unet on synthetic patients, {words}.")
 
 
 def _only_with_data(args: argparse.Namespace) -> None:

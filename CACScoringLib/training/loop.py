@@ -25,7 +25,21 @@ LARGEST_GRADIENT = 2.0
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything that decides a run, besides the cases."""
+    """Everything that decides a run, besides the cases.
+
+    Attributes
+    ----------
+    structure_weight, artery_weight, non_coronary_weight : float
+        Of the losses, against that of the calcium branch.
+    lost_context, context_shift_mm : float
+        How often the fine pass gets no structures, and how far off they are.
+    hard_share : float
+        Share of fine patches round what the network got wrong before.
+    balanced : bool
+        Vessels and mimics are shown about equally often, the left main and the aorta more; else as they come.
+    varied : bool
+        Brightness, contrast, sharpness and noise are varied, and where coarse patches lie.
+    """
 
     steps: int = 2400
     patients_per_step: int = 4
@@ -39,6 +53,8 @@ class TrainingSettings:
     lost_context: float = 0.08
     context_shift_mm: float = 5.0
     hard_share: float = 0.0
+    balanced: bool = True
+    varied: bool = True
     seed: int = 20260
     checkpoint_every: int = 50
     device: str = "cpu"
@@ -100,8 +116,11 @@ class Trainer(ResumableTrainer):
         about = [self.hard.draw(n, rng) if s.hard_share and rng.random() < s.hard_share else None for n in chosen]
         return Batch(
             cases=chosen,
-            coarse=[coarse_patch(self.cases[n], rng) for n in chosen],
-            fine=[fine_patch(self.cases[n], rng, about=cell) for n, cell in zip(chosen, about, strict=True)],
+            coarse=[coarse_patch(self.cases[n], rng, s.varied) for n in chosen],
+            fine=[
+                fine_patch(self.cases[n], rng, s.varied, cell, s.balanced)
+                for n, cell in zip(chosen, about, strict=True)
+            ],
             shift_mm=rng.normal(0, s.context_shift_mm / 2, (len(chosen), 3)),
             lost=rng.random(len(chosen)) < s.lost_context,
             offset=rng.integers(0, 2, 3),

@@ -103,10 +103,18 @@ def coarse_patch(case: TrainingCase, rng: np.random.Generator, vary: bool = True
 
 
 def fine_patch(
-    case: TrainingCase, rng: np.random.Generator, vary: bool = True, about: np.ndarray | None = None
+    case: TrainingCase,
+    rng: np.random.Generator,
+    vary: bool = True,
+    about: np.ndarray | None = None,
+    balanced: bool = True,
 ) -> FinePatch:
-    """Cut a fine patch round a cell that is given, or a lesion, a mimic or any candidate."""
-    centre = (_fine_centre(case, rng) if about is None else about) + rng.integers(-CENTRE_JITTER, CENTRE_JITTER + 1, 3)
+    """Cut a fine patch round a cell that is given, or a lesion, a mimic or any candidate.
+
+    Not ``balanced``: round any candidate, however rare its vessel is.
+    """
+    centre = _fine_centre(case, rng, balanced) if about is None else about
+    centre = centre + rng.integers(-CENTRE_JITTER, CENTRE_JITTER + 1, 3)
     start = _clip_start(centre - WINDOW // 2, case.fine_hu.shape)
     return fine_patch_at(case, start, rng if vary else None)
 
@@ -140,9 +148,9 @@ def _clip_start(start: np.ndarray, shape: tuple[int, ...], beyond: int = 6) -> n
     return np.clip(start, -beyond, last + beyond)
 
 
-def _fine_centre(case: TrainingCase, rng: np.random.Generator) -> np.ndarray:
+def _fine_centre(case: TrainingCase, rng: np.random.Generator, balanced: bool) -> np.ndarray:
     """Choose what a fine patch is about."""
-    draw = rng.random()
+    draw = rng.random() if balanced else 1.0
     if draw < CORONARY_SHARE:
         label = np.where(case.label == LEFT_MAIN_OR_LAD, Vessel.LAD, case.label)
         vessels = [v for v in Vessel if np.any(label == v)]

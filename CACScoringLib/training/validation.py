@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,22 +115,28 @@ def weights_name(bundle: ModelBundle) -> str:
     return bundle.sha256[:16] if heart is None else f"{bundle.sha256[:16]}-{open_bundle(heart).sha256[:8]}"
 
 
-def see_synthetic(protocol: str, seed: int, folder: Path, cache: Path | None = None) -> SeenPatient:
-    """Generate a synthetic patient and run the network on it, unless that is cached (worker entry point)."""
+def see_synthetic(protocol: str, seed: int, folders: Sequence[Path], cache: Path | None = None) -> list[SeenPatient]:
+    """Generate a synthetic patient and run the network of each bundle on it, as far as that is not cached.
+
+    Worker entry point. The patient is generated once, which takes longer than one network.
+    """
     from CACScoringLib.models import open_bundle
     from CACScoringLib.phantom import synthesize
 
-    path = None
-    if cache is not None:
-        path = cache / f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}.npz"
-        if path.exists():
-            return SeenPatient.load(path)
-    patient = synthesize(seed=seed, protocol=protocol)
-    seen = see(patient.ct, patient.labels, folder)
-    if path is not None:
-        cache.mkdir(parents=True, exist_ok=True)
-        seen.save(path)
-    return seen
+    names = [f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}.npz" for folder in folders]
+    paths = [None if cache is None else cache / name for name in names]
+    patient, out = None, []
+    for folder, path in zip(folders, paths, strict=True):
+        if path is not None and path.exists():
+            out.append(SeenPatient.load(path))
+            continue
+        patient = patient or synthesize(seed=seed, protocol=protocol)
+        seen = see(patient.ct, patient.labels, folder)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            seen.save(path)
+        out.append(seen)
+    return out
 
 
 def see_patients(
@@ -141,23 +147,40 @@ def see_patients(
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
 ) -> list[SeenPatient]:
-    """Run the network on synthetic patients, in the order of their seeds.
+    """Run the network of one bundle on synthetic patients; as ``see_with_all``."""
+    return [seen for (seen,) in see_with_all(wanted, [folder], cache=cache, workers=workers, tick=tick)]
+
+
+def see_with_all(
+    wanted: Iterable[tuple[str, int]],
+    folders: Sequence[Path],
+    *,
+    cache: Path | None = None,
+    workers: int = 1,
+    tick: Callable[[str], None] | None = None,
+) -> list[list[SeenPatient]]:
+    """Run the networks of some bundles on synthetic patients.
 
     Parameters
     ----------
     wanted : iterable of (protocol, seed)
-    folder : Path
-        Of the network's bundle.
+    folders : sequence of Path
+        Of the networks' bundles.
     cache : Path, optional
-        Where what the network says is kept, so that a stopped run goes on; of other weights nothing is used.
+        Where what a network says is kept, so that a stopped run goes on; of other weights nothing is used.
     tick : callable, optional
         Called with a text after every patient.
+
+    Returns
+    -------
+    list of list of SeenPatient
+        A list for every patient, in the order of the seeds; in it, the bundles in their order.
     """
     from CACScoringLib.training.evaluation import one_thread
 
-    seen: dict[tuple[int, str], SeenPatient] = {}
+    seen: dict[tuple[int, str], list[SeenPatient]] = {}
     with ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool:
-        running = {pool.submit(see_synthetic, *job, folder, cache): job for job in wanted}
+        running = {pool.submit(see_synthetic, *job, folders, cache): job for job in wanted}
         for future in as_completed(running):
             protocol, seed = running[future]
             seen[seed, protocol] = future.result()

@@ -69,7 +69,7 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
 
 
 def test_asking_for_more_never_raises_a_score():
-    patient = see_synthetic("gated", 800_000, open_bundle(SHIPPED).folder)
+    patient = see_synthetic("gated", 800_000, [open_bundle(SHIPPED).folder])[0]
     reference, predicted = patient.reference, sweep(patient)
     total = {settings: scores[0] for settings, scores in zip(TRIED, predicted, strict=True)}
     assert reference[0] == pytest.approx(reference[1:].sum())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from CACScoringLib.phantom import PhantomOptions, synthesize
 from CACScoringLib.phantom.anatomy import draw_anatomy
 from CACScoringLib.phantom.canvas import Canvas, Grid
 from CACScoringLib.phantom.coronaries import build_tree
@@ -39,6 +40,9 @@ LABELS = {
     "sternal-wires": NonCoronary.OTHER,
     "pacemaker-lead": NonCoronary.OTHER,
 }
+
+MUSCLE_HU = 60.0
+"""Heart muscle without contrast, upper end."""
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +101,13 @@ def test_stent_lies_round_a_coronary_artery(site):
     line = np.vstack([branch.points for branch in site.branches])
     points = points_of("stent", site)[::50]
     assert np.sqrt(((points[:, None] - line[None]) ** 2).sum(axis=2)).min(axis=1).max() < 5.0
+
+
+@pytest.mark.parametrize("seed", [800035, 800122])
+def test_stent_is_as_bright_as_real_ones_in_a_gated_scan(seed):
+    patient = synthesize(seed=seed, protocol="gated", options=PhantomOptions(matrix=256))
+    stent = patient.ct.hu[patient.labels == NonCoronary.OTHER]
+    assert 400.0 < stent.max() < 1500.0
 
 
 def test_metal_throws_bright_and_dark_streaks_far_from_itself():
@@ -165,6 +176,7 @@ def test_rims_of_soft_kernels_stay_below_the_threshold():
     sharp = [rim("chest", seed)[0].max() for seed in range(24)]
     soft = [rim("spect-ctac", seed)[0].max() for seed in range(24)]
     assert max(soft) <= SOFT_MOST_HU * 1.5 < max(sharp)
+    assert MUSCLE_HU + max(soft) < 130.0
 
 
 @pytest.mark.parametrize("seed", [800034, 800025, 800094, 810003, 810009])
