@@ -13,27 +13,27 @@ from CACScoringLib.cohort.figures import wilson_interval
 from CACScoringLib.methods.six_class import SCHEME as SIX_SCHEME
 from CACScoringLib.methods.slice_regression import SCHEME as SCREENING_SCHEME
 from CACScoringLib.scoring.risk import SCHEMES
+from CACScoringLib.training.evaluated_patient import EvaluatedPatient
 from CACScoringLib.training.evaluation import SCHEME
 from CACScoringLib.training.floors import SECONDS
-from CACScoringLib.training.method_result import MethodResult
 from CACScoringLib.training.patient_result import NAMES
 
 CONFIDENCE = 0.95
 Figures = dict[str, Estimate]
 
 
-def group_results(results: Sequence[MethodResult]) -> dict[str, list[MethodResult]]:
+def group_results(results: Sequence[EvaluatedPatient]) -> dict[str, list[EvaluatedPatient]]:
     """Return all patients and those of every protocol."""
     protocols = sorted({r.patient.protocol for r in results})
     return {"all": list(results)} | {p: [r for r in results if r.patient.protocol == p] for p in protocols}
 
 
-def summarize_method(results: Sequence[MethodResult]) -> dict[str, Figures]:
+def summarize_method(results: Sequence[EvaluatedPatient]) -> dict[str, Figures]:
     """Return the figures of one method for all patients and for every protocol."""
     return {name: figures_of(group) for name, group in group_results(results).items()}
 
 
-def figures_of(results: Sequence[MethodResult]) -> Figures:
+def figures_of(results: Sequence[EvaluatedPatient]) -> Figures:
     """Return every figure that a method allows; what it does not give, or what is not defined, is not there.
 
     Keys: ``icc:NAME`` (total and vessels), ``kappa_linear``, ``kappa_quadratic``, ``reclassified`` and
@@ -92,7 +92,7 @@ def _right(agreement: CategoryAgreement, group: str) -> Estimate:
     return share(int(agreement.matrix[i, i]), int(agreement.matrix[i].sum()))
 
 
-def _screening(results: Sequence[MethodResult]) -> Figures:
+def _screening(results: Sequence[EvaluatedPatient]) -> Figures:
     out: Figures = {}
     for key, name in (("agatston", "icc_agatston"), ("volume_mm3", "icc_volume")):
         if all(key in r.screening_predicted for r in results):
@@ -103,7 +103,7 @@ def _screening(results: Sequence[MethodResult]) -> Figures:
     return out if five is None else out | {"accuracy": five.accuracy, "kappa": five.kappa["linear"]}
 
 
-def _six_class(results: Sequence[MethodResult]) -> Figures:
+def _six_class(results: Sequence[EvaluatedPatient]) -> Figures:
     groups = SCHEMES[SIX_SCHEME].groups
     found = {"six": _categories(SIX_SCHEME, [r.six_category for r in results])}
     told = [r for r in results if r.slices]
@@ -125,7 +125,7 @@ def _six_class(results: Sequence[MethodResult]) -> Figures:
     return out
 
 
-def _attention_and_heart(results: Sequence[MethodResult]) -> Figures:
+def _attention_and_heart(results: Sequence[EvaluatedPatient]) -> Figures:
     out: Figures = {"heart_found": share(sum(r.heart_found for r in results), len(results))}
     looked = [r for r in results if r.attention_slices is not None]
     if looked:
@@ -136,7 +136,7 @@ def _attention_and_heart(results: Sequence[MethodResult]) -> Figures:
     return out
 
 
-def _time(results: Sequence[MethodResult]) -> Figures:
+def _time(results: Sequence[EvaluatedPatient]) -> Figures:
     seconds = [r.patient.seconds for r in results]
     n = len(results)
     out = {

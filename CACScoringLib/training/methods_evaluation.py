@@ -11,14 +11,14 @@ from pathlib import Path
 from CACScoringLib.methods.registry import METHODS
 from CACScoringLib.models import ModelBundle, ModelError, open_bundle
 from CACScoringLib.models.bundle import WEIGHTS
+from CACScoringLib.training.evaluated_patient import EvaluatedPatient, evaluate_methods
 from CACScoringLib.training.evaluation import CODE, SCHEME, append_results, run_id
-from CACScoringLib.training.method_result import MethodResult, evaluate_methods
 
 ROWS = "methods.jsonl"
 CODE_OF_METHODS = (
     *CODE,
     "training/attention.py",
-    "training/method_result.py",
+    "training/evaluated_patient.py",
     "training/method_slices.py",
     "training/slice_regression_cases.py",
 )
@@ -66,7 +66,7 @@ def megabytes(methods: Sequence[ChosenMethod]) -> dict[str, float]:
 
 def read_rows(
     path: Path, methods: Sequence[ChosenMethod]
-) -> tuple[list[str], dict[tuple[str, str, int], MethodResult]]:
+) -> tuple[list[str], dict[tuple[str, str, int], EvaluatedPatient]]:
     """Return the lines of an earlier run that hold, and what those of the chosen methods say.
 
     Lines of methods that are not chosen are kept as they are; lines of a chosen method with other weights, settings,
@@ -75,11 +75,11 @@ def read_rows(
     Returns
     -------
     lines : list of str
-    known : dict of (method, protocol, seed) to MethodResult
+    known : dict of (method, protocol, seed) to EvaluatedPatient
     """
     runs = {method.name: method.run for method in methods}
     lines: list[str] = []
-    known: dict[tuple[str, str, int], MethodResult] = {}
+    known: dict[tuple[str, str, int], EvaluatedPatient] = {}
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in text.splitlines():
         try:
@@ -87,7 +87,7 @@ def read_rows(
             if entry["method"] not in runs:
                 lines.append(line + "\n")
             elif entry["run"] == runs[entry["method"]]:
-                result = MethodResult.from_dict(entry)
+                result = EvaluatedPatient.from_dict(entry)
                 known.setdefault((result.method, result.patient.protocol, result.patient.seed), result)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
@@ -103,7 +103,7 @@ def run_methods(
     workers: int = 1,
     resume: bool = True,
     tick: Callable[[str], None] | None = None,
-) -> dict[str, list[MethodResult]]:
+) -> dict[str, list[EvaluatedPatient]]:
     """Evaluate methods on patients, a line of ``methods.jsonl`` for each method and patient as they finish.
 
     A patient is generated where a method is missing for it, and only the missing methods are run on it.
@@ -122,7 +122,7 @@ def run_methods(
 
     Returns
     -------
-    dict of str to list of MethodResult
+    dict of str to list of EvaluatedPatient
         By method, sorted by protocol and seed.
     """
     path = folder / ROWS
@@ -141,7 +141,7 @@ def run_methods(
         else:
             tell(f"{protocol} {seed}")
 
-    def took(results: list[MethodResult]) -> str:
+    def took(results: list[EvaluatedPatient]) -> str:
         for result in results:
             known[result.method, result.patient.protocol, result.patient.seed] = result
         tell(f"{results[0].patient.protocol} {results[0].patient.seed}")
@@ -154,5 +154,5 @@ def run_methods(
     }
 
 
-def _line(result: MethodResult, run: str) -> str:
+def _line(result: EvaluatedPatient, run: str) -> str:
     return json.dumps({"run": run, **result.as_dict()}) + "\n"

@@ -13,10 +13,10 @@ import numpy as np
 from CACScoringLib.cohort.agreement import Estimate, confusion_matrix
 from CACScoringLib.methods.six_class import SCHEME as SIX_SCHEME
 from CACScoringLib.scoring.risk import SCHEMES
+from CACScoringLib.training.evaluated_patient import EvaluatedPatient
 from CACScoringLib.training.evaluation_page import check_page, markdown_table, replace_measured
 from CACScoringLib.training.floors import ATTENTION, MEGABYTES, SECONDS, SECONDS_SLICES
 from CACScoringLib.training.method_figures import Figures, group_results
-from CACScoringLib.training.method_result import MethodResult
 from CACScoringLib.training.paper_figures import (
     DE_VOS,
     DE_VOS_EXPERIMENTS,
@@ -221,7 +221,7 @@ def _missed(summary: Summary) -> list[str]:
 
 def write_methods(
     folder: Path,
-    results: Mapping[str, Sequence[MethodResult]],
+    results: Mapping[str, Sequence[EvaluatedPatient]],
     summary: Summary,
     context: Mapping[str, Any],
     models: Sequence[Mapping[str, Any]],
@@ -261,7 +261,7 @@ def _verdict_as_dict(entry: Verdict) -> dict[str, Any]:
     }
 
 
-def write_figures(folder: Path, results: Mapping[str, Sequence[MethodResult]]) -> dict[str, str]:
+def write_figures(folder: Path, results: Mapping[str, Sequence[EvaluatedPatient]]) -> dict[str, str]:
     """Draw a figure for each method; return the captions by file name.
 
     The totals by protocol; the six categories where a method gives no totals, and nothing where it gives neither.
@@ -285,7 +285,7 @@ def write_figures(folder: Path, results: Mapping[str, Sequence[MethodResult]]) -
     return captions
 
 
-def _pairs(title: str, rows: Sequence[MethodResult]) -> Any:
+def _pairs(title: str, rows: Sequence[EvaluatedPatient]) -> Any:
     from CACScoringLib.cohort.figures import Pairs
 
     reference, measured = (
@@ -296,7 +296,7 @@ def _pairs(title: str, rows: Sequence[MethodResult]) -> Any:
 
 def update_page(
     page: Path,
-    results: Mapping[str, Sequence[MethodResult]],
+    results: Mapping[str, Sequence[EvaluatedPatient]],
     summary: Summary,
     context: Mapping[str, Any],
     models: Sequence[Mapping[str, Any]],

@@ -11,7 +11,7 @@ from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.methods.score_prediction import AttentionMap, ScorePrediction, heart_box
-from CACScoringLib.training.method_result import MethodResult
+from CACScoringLib.training.evaluated_patient import EvaluatedPatient
 from CACScoringLib.training.patient_result import PatientResult
 
 FOUR = ("0", ">0-100", ">100-400", ">400")
@@ -119,7 +119,7 @@ def a_result(
         false_lesions=0 if labels else None,
         seconds=more.pop("seconds", 0.5),
     )
-    return MethodResult(
+    return EvaluatedPatient(
         method=method,
         patient=patient,
         screening_reference=screening.get("screening_reference", {"agatston": reference, "volume_mm3": reference}),

@@ -20,9 +20,9 @@ from CACScoringLib.methods.score_prediction import ScorePrediction
 from CACScoringLib.models import ModelError, write_bundle
 from CACScoringLib.scoring import score
 from CACScoringLib.training import evaluation, methods_evaluation, patient_result
+from CACScoringLib.training.evaluated_patient import EvaluatedPatient, evaluate_methods
 from CACScoringLib.training.evaluation import run_id
 from CACScoringLib.training.evaluation_page import BEGIN, END
-from CACScoringLib.training.method_result import MethodResult, evaluate_methods
 from CACScoringLib.training.method_slices import slice_categories, true_slice_agatston
 from CACScoringLib.training.methods_evaluation import ROWS, choose_methods, megabytes, run_methods
 from CACScoringLib.training.patient_result import evaluate_patient
@@ -155,7 +155,7 @@ def test_a_scan_without_a_heart_counts_as_no_calcium(generated, monkeypatch):
 
 def test_a_line_is_read_back_as_it_was_written(generated):
     for result in evaluate_methods("gated", 1, [(n, None) for n in samples.METHODS], preset=PRESET, scheme=SCHEME):
-        assert MethodResult.from_dict(json.loads(json.dumps(result.as_dict()))) == result
+        assert EvaluatedPatient.from_dict(json.loads(json.dumps(result.as_dict()))) == result
 
 
 def test_one_method_alone_is_judged_in_the_same_way(generated):

@@ -32,7 +32,7 @@ NO_HEART = "heart-not-found"
 
 
 @dataclass(frozen=True)
-class MethodResult:
+class EvaluatedPatient:
     """What a method says of a patient, beside the truth.
 
     Attributes
@@ -76,7 +76,7 @@ class MethodResult:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, entry: dict[str, object]) -> MethodResult:
+    def from_dict(cls, entry: dict[str, object]) -> EvaluatedPatient:
         """Read what ``as_dict`` has written; other entries are passed over.
 
         Raises
@@ -98,7 +98,7 @@ class MethodResult:
 
 def evaluate_methods(
     protocol: str, seed: int, methods: Sequence[tuple[str, str | None]], *, preset: str, scheme: str
-) -> list[MethodResult]:
+) -> list[EvaluatedPatient]:
     """Generate a patient once and run methods on it (worker entry point).
 
     Parameters
@@ -153,7 +153,9 @@ class Truth:
         )
 
 
-def judged_by_tables(protocol: str, seed: int, method: str, truth: Truth, ran: MethodRun, scheme: str) -> MethodResult:
+def judged_by_tables(
+    protocol: str, seed: int, method: str, truth: Truth, ran: MethodRun, scheme: str
+) -> EvaluatedPatient:
     """Return how what a method says compares with the truth, as far as it says anything."""
     said = ran.prediction
     if ran.score is None:
@@ -164,7 +166,7 @@ def judged_by_tables(protocol: str, seed: int, method: str, truth: Truth, ran: M
         screening, categories = _totals(measured), (measured.risk[SCREENING_SCHEME], ran.score.risk[SIX_SCHEME])
         matrix = None
     attention = None if getattr(said, "attention", None) is None else attention_hits(said, truth.ct, truth.labels)
-    return MethodResult(
+    return EvaluatedPatient(
         method=method,
         patient=judged(protocol, seed, truth.ct, truth.labels, truth.clinical, ran, scheme=scheme),
         screening_reference=_totals(truth.screening),
