@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit, ndtr, ndtri
+from scipy.special import expit, logit, ndtr
 
 from CACScoringLib.scoring.risk import SCHEMES, RiskScheme
 
@@ -32,6 +32,8 @@ LEAST_PROBABILITY = 1e-9
 """Sums less probable than this are dropped where there are many."""
 LEAST_EXTENT = 1e-6
 """Spreads of ln(total) below this count as none."""
+FAR = 9.0
+"""Standard deviations beyond which nothing lies."""
 NODES = 5
 """Points at which the shift of a scan is integrated (Gauss and Hermite)."""
 
@@ -161,10 +163,7 @@ def score_uncertainty(
         known = SCHEMES[REVIEW_SCHEME]
         as_decided = np.array([known.index(value) for value in values]) == known.index(stated)
         chance = np.where(as_decided, chance * np.exp(spread.decision), chance)
-    cumulative = np.cumsum(chance)
-    place = np.minimum(np.searchsorted(cumulative, np.array(INTERVAL) * cumulative[-1]), len(values) - 1)
-    reach = np.exp(ndtri(INTERVAL) * spread.extent)
-    low, middle, high = (values[place] * reach).tolist()
+    low, middle, high = total_quantiles(values, chance, spread.extent).tolist()
     return ScoreUncertainty(categories, (low, middle, high), review_below)
 
 
@@ -230,6 +229,35 @@ def category_probabilities(
         else:
             beyond.append(float(chance[positive] @ ndtr((logarithm - np.log(bound)) / extent)))
     return -np.diff([*beyond, 0.0])
+
+
+def total_quantiles(values: np.ndarray, chance: np.ndarray, extent: float = 0.0) -> np.ndarray:
+    """Return the quantiles ``INTERVAL`` of the total.
+
+    Parameters
+    ----------
+    values, chance : ndarray, shape (n,)
+        A distribution of the total, ascending; the chances need not add up to 1.
+    extent : float
+        Standard deviation of ln(total) round each of the values. It smooths the distribution, so that the quantile
+        lies between the values; a total of zero stays zero.
+    """
+    wanted = np.array(INTERVAL) * chance.sum()
+    if extent < LEAST_EXTENT:
+        return values[np.minimum(np.searchsorted(np.cumsum(chance), wanted), len(values) - 1)]
+    from scipy.optimize import brentq
+
+    positive = values > 0
+    logarithm, weight, zero = np.log(values[positive]), chance[positive], float(chance[~positive].sum())
+
+    def quantile(goal: float) -> float:
+        if goal <= zero or not positive.any():
+            return 0.0
+        ends = logarithm.min() - FAR * extent, logarithm.max() + FAR * extent
+        found = brentq(lambda x: zero + weight @ ndtr((x - logarithm) / extent) - goal, *ends, maxiter=1000)
+        return float(np.exp(found))
+
+    return np.array([quantile(goal) for goal in wanted])
 
 
 def _bundled(agatston: np.ndarray, probability: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

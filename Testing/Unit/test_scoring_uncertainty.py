@@ -94,6 +94,22 @@ def test_interval_and_categories_of_a_sure_scan():
     assert sure.needs_review({"spect-pet-4": ">100-400"}) is None  # no limit was chosen
 
 
+def test_the_interval_holds_what_it_says_of_totals_that_are_drawn():
+    rng, extent = np.random.default_rng(4), 0.1
+    agatston, probability = np.array([20.0, 60.0, 150.0]), np.array([0.5, 0.9, 0.3])
+    sure = score_uncertainty(agatston, probability, Spread(extent=extent))
+    drawn = (rng.random((200_000, 3)) < probability) @ agatston * np.exp(extent * rng.standard_normal(200_000))
+    low, middle, high = sure.agatston_interval
+    assert [(drawn <= each).mean() for each in (low, middle, high)] == pytest.approx([0.05, 0.5, 0.95], abs=0.005)
+
+
+def test_the_interval_of_a_sure_lesion_is_that_of_its_extent():
+    sure = score_uncertainty(np.array([250.0]), np.array([1.0]), Spread(extent=0.08))
+    assert sure.agatston_interval == pytest.approx([250 * np.exp(0.08 * n) for n in (-1.64485, 0, 1.64485)], rel=1e-5)
+    none = score_uncertainty(np.array([5.0]), np.array([0.02]), Spread(extent=0.08))
+    assert none.agatston_interval == (0.0, 0.0, 0.0)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 600), st.floats(0, 1)), max_size=30), st.floats(0, 2), st.floats(0, 0.1))
 def test_probabilities_add_up_to_one_in_every_scheme(lesions, shift, extent):
