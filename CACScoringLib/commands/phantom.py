@@ -29,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format", choices=("dicom", "nrrd"), default="dicom", help="of the scan (default: %(default)s)"
     )
+    parser.add_argument(
+        "--with",
+        dest="mimics",
+        metavar="NAME,NAME",
+        default="",
+        help="what the patient has for certain: stent, bypass-clips, aortic-root, mitral-annulus, ...",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -38,11 +45,16 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("A seed is a whole number from 0.")
     if args.output.exists() and not args.output.is_dir():
         raise UsageError(f"The output folder '{args.output}' cannot be made: there is a file of that name.")
-    from CACScoringLib.phantom import synthesize, write_patient
+    from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
+    from CACScoringLib.phantom.mimics import MAKERS
 
+    mimics = tuple(name.strip() for name in args.mimics.split(",") if name.strip())
+    unknown = [name for name in mimics if name not in MAKERS]
+    if unknown:
+        raise UsageError(f"There is no '{unknown[0]}' to give a patient: choose of {', '.join(MAKERS)}.")
     with progress_bar(not args.quiet) as progress:
         progress(0.1, f"Making synthetic patient {args.seed} ({args.protocol})")
-        patient = synthesize(seed=args.seed, protocol=args.protocol)
+        patient = synthesize(seed=args.seed, protocol=args.protocol, options=PhantomOptions(mimics=mimics))
         progress(0.8, "Writing")
         write_patient(patient, args.output, args.format)
     if not args.quiet:

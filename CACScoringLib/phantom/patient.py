@@ -20,12 +20,14 @@ class PhantomOptions:
     enriched : for training: more and smaller lesions, more mimics, wider randomisation of patient and scanner
     target_agatston : lowest and highest total Agatston wanted, or None for the population's spread
     matrix : pixels along one side of a slice
+    mimics : names of ``mimics.MAKERS`` that the patient has for certain, such as ``stent``
     """
 
     zero_fraction: float = 1.0 / 3.0
     enriched: bool = False
     target_agatston: tuple[float, float] | None = None
     matrix: int = 512
+    mimics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

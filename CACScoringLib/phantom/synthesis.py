@@ -54,7 +54,9 @@ def scan_patient(seed: int, anatomy: Anatomy, scanner: Scanner, options: Phantom
     grid = scan_grid(scanner, anatomy, scanner.matrix)
     image, structures = render_anatomy(anatomy, scanner, tissue, heart, branches, grid)
     imager, slope = Imager(grid, scanner), tissue.calcium_slope
-    mimics = draw_mimics(seed, Site(anatomy, heart, branches, slope), options.enriched)
+    mimics = draw_mimics(
+        seed, Site(anatomy, heart, branches, slope), scanner.protocol, options.enriched, options.mimics
+    )
     other = imager.image([cloud for clouds in mimics.values() for cloud in clouds])
     lesions, coronary = reach_target(seed, branches, imager, image, slope, draw_target(seed, options), options)
     contrast, owner = combine(grid.shape, [*coronary, *other])

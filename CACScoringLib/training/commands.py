@@ -109,6 +109,14 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--patients", type=positive, default=25, help="patients a protocol (default 25)")
     parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
     parser.add_argument("--preset", default="agatston-1990", help="scoring preset (default agatston-1990)")
+    parser.add_argument(
+        "--with",
+        dest="mimics",
+        type=names,
+        default=[],
+        metavar="NAME,NAME",
+        help="what every patient has, to see how a method copes: stent, bypass-clips, aortic-root, ...",
+    )
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="documentation page to bring up to date as well")
     parser.add_argument(
         "--ablation",
@@ -224,6 +232,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     if args.methods is not None:
         raise ModelError("--methods goes with 'cacscoring evaluate all'.")
+    _known_mimics(args)
     if args.data is not None:
         from CACScoringLib.training.data_evaluation import run_on_data
 
@@ -240,7 +249,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     bundle = open_bundle(args.model or METHODS[args.method].model)
     wanted = evaluation_patients(args.patients, args.first_seed)
-    run = run_id(bundle, args.method, args.preset)
+    run = run_id(bundle, args.method, args.preset, mimics=args.mimics)
     if args.no_resume:
         (args.output / ROWS).unlink(missing_ok=True)
     with progress_display() as progress:
@@ -252,6 +261,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
             model=args.model,
             preset=args.preset,
             run=run,
+            mimics=tuple(args.mimics),
             workers=args.workers,
             tick=lambda text: progress.update(task, advance=1, description=f"Evaluated {text}"),
         )
@@ -264,6 +274,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
         "seeds": f"{args.first_seed} to {max(seed for _, seed in wanted)}",
         "software": f"CACScoring {__version__}, run {run}",
     }
+    if args.mimics:
+        context["every patient has"] = ", ".join(args.mimics)
     written = [ROWS, *write_evaluation(args.output, results, summary, context)]
     if args.page is not None:
         try:
@@ -300,6 +312,18 @@ def _print_evaluation(args: argparse.Namespace, summary: dict[str, dict], writte
             group, title, floor, value, _ = entry.cells()
             console.print(f"  not reached: {group}, {title} {value} ({floor})", soft_wrap=True)
     console.print(f"Written to {args.output}: {', '.join(written)}", soft_wrap=True)
+
+
+def _known_mimics(args: argparse.Namespace) -> None:
+    """Refuse mimics that there are not, and those of patients that are not synthesised here."""
+    from CACScoringLib.models import ModelError
+    from CACScoringLib.phantom.mimics import MAKERS
+
+    unknown = [name for name in args.mimics if name not in MAKERS]
+    if unknown:
+        raise ModelError(f"There is no mimic '{unknown[0]}': choose of {', '.join(MAKERS)}.")
+    if args.mimics and (args.data is not None or args.ablation or args.page is not None):
+        raise ModelError("--with is for synthetic patients: it does not go with --data, --ablation or --page.")
 
 
 def _only_multibranch(args: argparse.Namespace) -> None:

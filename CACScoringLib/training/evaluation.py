@@ -26,13 +26,15 @@ CODE = ("ct", "inference", "methods", "networks", "phantom", "scoring", "trainin
 Result = TypeVar("Result")
 
 
-def run_id(bundle: ModelBundle, method: str, preset: str, code: Sequence[str] = CODE) -> str:
-    """Return what tells results of different weights, settings, presets or code apart: 16 hexadecimal digits.
+def run_id(
+    bundle: ModelBundle, method: str, preset: str, code: Sequence[str] = CODE, mimics: Sequence[str] = ()
+) -> str:
+    """Return what tells results of different weights, settings, presets, mimics or code apart: 16 hexadecimal digits.
 
     The settings of a bundle hold the checksum of its weights; where another model finds the heart, its settings count
     as well.
     """
-    depends = [method, preset, SCHEME, bundle.settings]
+    depends = [method, preset, SCHEME, bundle.settings, *mimics]
     if "heart_model" in bundle.settings:
         depends.append(open_bundle(bundle.settings["heart_model"]).settings)
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())
@@ -67,6 +69,7 @@ def run_patients(
     model: str | None,
     preset: str,
     run: str = "",
+    mimics: tuple[str, ...] = (),
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
 ) -> list[PatientResult]:
@@ -80,6 +83,8 @@ def run_patients(
     model : str or None
     run : str
         From ``run_id``: only lines with the same are used again.
+    mimics : tuple of str
+        What every patient has, as in ``PhantomOptions``.
     workers : int
     tick : callable, optional
         Called with a text after every patient, those already there included.
@@ -91,7 +96,7 @@ def run_patients(
     for result in results:
         tell(f"{result.protocol} {result.seed}")
     done = {(result.protocol, result.seed) for result in results}
-    evaluate = partial(evaluate_patient, method=method, model=model, preset=preset, scheme=SCHEME)
+    evaluate = partial(evaluate_patient, method=method, model=model, preset=preset, scheme=SCHEME, mimics=mimics)
 
     def took(result: PatientResult) -> str:
         results.append(result)

@@ -21,6 +21,8 @@ def run_all(args: argparse.Namespace) -> int:
             raise ModelError(f"--{name} goes with one method: 'all' evaluates every method with its own model.")
     if args.ablation:
         raise ModelError("--ablation goes with one method.")
+    if args.mimics:
+        raise ModelError("--with goes with one method.")
     _with_page(args, lambda: check_page(args.page))
     methods = choose_methods(args.preset, args.methods)
     wanted = evaluation_patients(args.patients, args.first_seed)

@@ -98,16 +98,23 @@ class MethodRun:
 
 
 def evaluate_patient(
-    protocol: str, seed: int, *, method: str, model: str | None, preset: str, scheme: str
+    protocol: str,
+    seed: int,
+    *,
+    method: str,
+    model: str | None,
+    preset: str,
+    scheme: str,
+    mimics: tuple[str, ...] = (),
 ) -> PatientResult:
-    """Generate a patient, score the truth and the prediction.
+    """Generate a patient, who has the ``mimics`` for certain, and score the truth and the prediction.
 
     The patient is drawn from the generator's plain population, not from the enriched one that
     the network is trained on.
     """
-    from CACScoringLib.phantom import synthesize
+    from CACScoringLib.phantom import PhantomOptions, synthesize
 
-    patient = synthesize(seed=seed, protocol=protocol)
+    patient = synthesize(seed=seed, protocol=protocol, options=PhantomOptions(mimics=mimics))
     ran = run_method(patient.ct, method, model=model, preset=preset)
     reference = score(patient.ct, patient.labels, preset=preset)
     return judged(protocol, seed, patient.ct, patient.labels, reference, ran, scheme=scheme)

@@ -163,12 +163,16 @@ def test_ctrl_c_during_a_batch_leaves_a_valid_table(tmp_path) -> None:
 def test_phantom_hands_over_seed_protocol_and_format(tmp_path, monkeypatch, capsys) -> None:
     asked = {}
     monkeypatch.setattr(
-        "CACScoringLib.phantom.synthesize", lambda seed, protocol: asked.update(seed=seed, protocol=protocol)
+        "CACScoringLib.phantom.synthesize",
+        lambda seed, protocol, options: asked.update(seed=seed, protocol=protocol, mimics=options.mimics),
     )
     monkeypatch.setattr("CACScoringLib.phantom.write_patient", lambda patient, folder, style: asked.update(style=style))
-    assert call("phantom", "--protocol", "pet-ctac", "--seed", 5, "--output", tmp_path / "p", "--format", "nrrd") == 0
-    assert asked == {"seed": 5, "protocol": "pet-ctac", "style": "nrrd"}
+    words = ["phantom", "--protocol", "pet-ctac", "--seed", 5, "--output", tmp_path / "p", "--with", "stent, bronchi"]
+    assert call(*words, "--format", "nrrd") == 0
+    assert asked == {"seed": 5, "protocol": "pet-ctac", "mimics": ("stent", "bronchi"), "style": "nrrd"}
     assert "No real person" in capsys.readouterr().out
+    assert call("phantom", "--with", "halo", "--output", tmp_path / "p") == 2
+    assert "There is no 'halo' to give a patient: choose of aortic-wall" in capsys.readouterr().err
     assert call("phantom", "--seed", -1, "--output", tmp_path / "p") == 2
 
 

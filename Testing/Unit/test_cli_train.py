@@ -6,6 +6,7 @@ A network after two steps takes the whole body for a heart, so what looks at sca
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -99,6 +100,20 @@ def test_evaluation_prints_and_writes_every_figure(tmp_path, monkeypatch, capsys
     ):
         assert text in page
         assert text in printed
+
+
+def test_patients_can_be_asked_to_have_a_stent(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def evaluate(protocol, seed, *, mimics, **_):
+        asked.append(mimics)
+        raise RuntimeError("far enough")
+
+    monkeypatch.setattr("CACScoringLib.training.evaluation.evaluate_patient", evaluate)
+    monkeypatch.setattr("CACScoringLib.training.evaluation.ProcessPoolExecutor", lambda **_: ThreadPoolExecutor(1))
+    with pytest.raises(RuntimeError, match="far enough"):
+        main(["evaluate", SHIPPED, "--patients", "1", "--with", "stent,bronchi", "--output", str(tmp_path)])
+    assert set(asked) == {("stent", "bronchi")}
 
 
 def test_an_unknown_method_is_one_sentence(tmp_path, capsys):

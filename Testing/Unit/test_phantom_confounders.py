@@ -16,7 +16,7 @@ from CACScoringLib.phantom.deposits import Site
 from CACScoringLib.phantom.draws import stream
 from CACScoringLib.phantom.heart import build_heart
 from CACScoringLib.phantom.mimic_calcium import CLEAR_OF_ARTERY_MM, WALL_MM, aortic_root, place_on_tube
-from CACScoringLib.phantom.mimics import ENRICHED, MAKERS, PREVALENCE, draw_mimics
+from CACScoringLib.phantom.mimics import ENRICHED, MAKERS, draw_mimics, prevalence
 from CACScoringLib.phantom.noise import add_noise
 from CACScoringLib.phantom.parts import nearest
 from CACScoringLib.phantom.rim import SOFT_MOST_HU, add_rim
@@ -58,7 +58,7 @@ def points_of(name: str, site: Site, seeds=range(8)) -> np.ndarray:
 
 
 def test_every_confounder_of_the_design_can_be_drawn():
-    assert set(MAKERS) == set(PREVALENCE) == set(ENRICHED) == set(LABELS)
+    assert set(MAKERS) == set(prevalence("chest", False)) == set(ENRICHED) == set(LABELS)
 
 
 @pytest.mark.parametrize("name", LABELS)
@@ -105,7 +105,7 @@ def test_stent_lies_round_a_coronary_artery(site):
 
 @pytest.mark.parametrize("seed", [800035, 800122])
 def test_stent_is_as_bright_as_real_ones_in_a_gated_scan(seed):
-    patient = synthesize(seed=seed, protocol="gated", options=PhantomOptions(matrix=256))
+    patient = synthesize(seed=seed, protocol="gated", options=PhantomOptions(matrix=256, mimics=("stent",)))
     stent = patient.ct.hu[patient.labels == NonCoronary.OTHER]
     assert 400.0 < stent.max() < 1500.0
 
@@ -167,9 +167,16 @@ def test_noise_alone_makes_small_islands_over_the_threshold():
     assert (sizes <= 2).mean() > 0.7
 
 
-def test_training_patients_have_every_mimic_in_a_fifth_of_the_cases(site):
-    drawn = [draw_mimics(seed, site, enriched=True) for seed in range(60)]
-    assert all(sum(name in found for found in drawn) >= 5 for name in LABELS)
+def test_training_patients_have_every_mimic_but_stents_in_a_fifth_of_the_cases(site):
+    drawn = [draw_mimics(seed, site, "gated", enriched=True) for seed in range(60)]
+    assert all(sum(name in found for found in drawn) >= 5 for name in LABELS if name != "stent")
+    assert 1 <= sum("stent" in found for found in drawn) <= 8
+
+
+def test_a_mimic_can_be_asked_for(site):
+    assert "stent" in draw_mimics(1, site, "gated", False, certain=("stent",))
+    with pytest.raises(ValueError, match="no mimic 'halo'"):
+        draw_mimics(1, site, "gated", False, certain=("halo",))
 
 
 def test_rims_of_soft_kernels_stay_below_the_threshold():

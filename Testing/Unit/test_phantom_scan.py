@@ -159,8 +159,20 @@ def test_noisy_labels_score_about_what_the_noise_free_image_scores():
 
 
 def test_enriched_patients_have_more_mimics_than_the_population():
-    from CACScoringLib.phantom.mimics import ENRICHED, PREVALENCE
+    from CACScoringLib.phantom.mimics import ENRICHED, prevalence
 
-    assert set(ENRICHED) == set(PREVALENCE)
-    assert min(ENRICHED.values()) >= 0.2
-    assert all(ENRICHED[name] > PREVALENCE[name] for name in PREVALENCE)
+    assert prevalence("gated", True) == ENRICHED
+    assert min(value for name, value in ENRICHED.items() if name != "stent") >= 0.2
+    for protocol in PROTOCOLS:
+        plain = prevalence(protocol, False)
+        assert set(plain) == set(ENRICHED)
+        assert all(ENRICHED[name] > plain[name] for name in plain)
+
+
+def test_only_some_cohorts_were_treated_before():
+    from CACScoringLib.phantom.mimics import prevalence
+
+    stents = {protocol: prevalence(protocol, False)["stent"] for protocol in PROTOCOLS}
+    # Sartoretti 2023, Table 1: no infarction, no bypass; Pieszko 2022, Table 2: 109 of 2,737
+    assert stents["gated"] == stents["spect-ctac"] == 0.0
+    assert stents["pet-ctac"] == pytest.approx(109 / 2737, abs=0.001)

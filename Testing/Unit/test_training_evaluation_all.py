@@ -283,6 +283,9 @@ def test_the_command_runs_all_and_fills_the_page(tmp_path, generated, bundles, c
     [
         (["all", "--model", "x"], "--model goes with one method"),
         (["all", "--ablation"], "--ablation goes with one method"),
+        (["all", "--with", "stent"], "--with goes with one method"),
+        (["labels", "--with", "halo"], "There is no mimic 'halo'"),
+        (["labels", "--with", "stent", "--page", "x.md"], "it does not go with --data, --ablation or --page"),
         (["all", "--methods", "nobody"], "There is no method 'nobody'"),
         (["labels", "--methods", "totals"], "--methods goes with 'cacscoring evaluate all'"),
         (["totals", "--ablation"], "--ablation is for methods that decide about lesions"),
