@@ -35,7 +35,7 @@ def generated(monkeypatch):
     """Seeds of the patients that were generated, and which method was run on a patient (not to warm it up)."""
     seen = {"patients": [], "methods": []}
 
-    def synthesize(*, seed, protocol):
+    def synthesize(*, seed, protocol, options=None):
         seen["patients"].append(seed)
         return a_patient()
 
