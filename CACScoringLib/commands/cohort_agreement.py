@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib.commands.exit_codes import DONE, UsageError
+from CACScoringLib.commands.options import listed
 
 if TYPE_CHECKING:
     from CACScoringLib.cohort.agreement_analysis import Agreement
@@ -99,7 +100,7 @@ def _from_scores(args: argparse.Namespace) -> Agreement:
     from CACScoringLib.cohort.agreement_analysis import analyse
     from CACScoringLib.cohort.tables import read_table
 
-    options = {"case": _listed(args.case), "measure": args.measure}
+    options = {"case": listed(args.case), "measure": args.measure}
     columns = _columns(args.columns)
     reference = read_table(args.reference)
     measured = None if args.measured is None else read_table(args.measured)
@@ -110,7 +111,7 @@ def _from_scores(args: argparse.Namespace) -> Agreement:
     return analyse(
         pairs,
         scheme=args.scheme,
-        covariates=_listed(args.covariates),
+        covariates=listed(args.covariates),
         patient=args.patient,
         rescan=args.rescan,
         rival=rival,
@@ -148,10 +149,6 @@ def _columns(words: tuple[str, ...] | list[str]) -> dict[str, tuple[str, str]]:
             )
         given[by_lower[name.lower()]] = (first, second or first)
     return given
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _share(text: str) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib.commands.exit_codes import DONE, UsageError
+from CACScoringLib.commands.options import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         event=args.event,
         score=args.score,
         compare=args.compare,
-        covariates=[name.strip() for name in args.covariates.split(",") if name.strip()],
+        covariates=listed(args.covariates),
         scheme=args.scheme,
         unit=args.unit,
     )

@@ -26,6 +26,11 @@ def whole(text: str) -> int:
     return value
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """Return the words that commas separate; none of an empty text."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
 def add_scoring_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that decide about scores: who finds the calcium, the rules, the person."""
     scoring = parser.add_argument_group("scoring")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from CACScoringLib.commands.console import print_lines, progress_bar
 from CACScoringLib.commands.exit_codes import DONE, UsageError
+from CACScoringLib.commands.options import listed
 
 PROTOCOLS = ("gated", "spect-ctac", "pet-ctac", "chest")
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
     from CACScoringLib.phantom.mimics import MAKERS
 
-    mimics = tuple(name.strip() for name in args.mimics.split(",") if name.strip())
+    mimics = listed(args.mimics)
     unknown = [name for name in mimics if name not in MAKERS]
     if unknown:
         raise UsageError(f"There is no '{unknown[0]}' to give a patient: choose of {', '.join(MAKERS)}.")

@@ -13,6 +13,7 @@ from CACScoringLib.inference.lesions import DecisionSettings, decide, voxelwise
 from CACScoringLib.scoring.parts import vessel_agatston
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.scoring.uncertainty import REVIEW_SCHEME
+from CACScoringLib.training.evaluation_page import markdown_table
 from CACScoringLib.training.patient_result import NAMES
 from CACScoringLib.training.validation import SeenPatient
 
@@ -106,13 +107,12 @@ def as_markdown(rows: Sequence[Ablation], patients: int) -> str:
 
 def table(rows: Sequence[Ablation], words: str) -> str:
     """Return the rows as a Markdown table under a sentence."""
-    lines = [words, "", "| " + " | ".join(TITLES) + " |", "|---" * len(TITLES) + "|"]
+    cells = []
     for row in rows:
         icc = [f"{row.icc[name]:.3f}" for name in NAMES]
         shares = [f"{100 * share:.1f} %" for share in (row.reclassified, row.zero_share)]
-        cells = [row.title, f"{row.error:.3f}", *icc, f"{row.kappa_linear:.3f}", *shares]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+        cells.append([row.title, f"{row.error:.3f}", *icc, f"{row.kappa_linear:.3f}", *shares])
+    return "\n".join([words, "", *markdown_table(TITLES, cells)]) + "\n"
 
 
 def _scores(patient: SeenPatient, settings: DecisionSettings) -> np.ndarray:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from CACScoringLib.training import commands
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 DECISION_PAGE, TRAINING_PAGE = "ablation.md", "training-ablation.md"
 STEPS = 600
@@ -28,13 +33,12 @@ def run_decision_ablation(args: argparse.Namespace) -> int:
         raise ModelError(f"--ablation is for methods that decide about lesions: '{args.method}' labels none.")
     wanted = commands.evaluation_patients(args.patients, FIRST_VALIDATION_SEED)
     with commands.progress_display() as progress:
-        task = progress.add_task("Looking", total=len(wanted))
         seen = see_patients(
             wanted,
             bundle.folder,
             cache=args.output / "validation",
             workers=args.workers,
-            tick=lambda text: progress.update(task, advance=1, description=f"Looked at {text}"),
+            tick=_looking(progress, len(wanted)),
         )
     text = as_markdown(ablate(seen, DecisionSettings.from_bundle(bundle.settings)), len(seen))
     _write(args.output / DECISION_PAGE, text)
@@ -68,16 +72,21 @@ def run_training_ablation(args: argparse.Namespace) -> int:
                 )
             ),
         )
-        task = progress.add_task("Looking", total=len(wanted))
         rows = compare_variants(
             wanted,
             bundles,
             cache=args.output / "validation",
             workers=args.workers,
-            tick=lambda text: progress.update(task, advance=1, description=f"Looked at {text}"),
+            tick=_looking(progress, len(wanted)),
         )
     _write(args.output / TRAINING_PAGE, as_markdown(rows, patients=patients, steps=steps, validation=len(wanted)))
     return 0
+
+
+def _looking(progress: Progress, patients: int) -> Callable[[str], None]:
+    """Show that networks look at patients; return what is called after each."""
+    task = progress.add_task("Looking", total=patients)
+    return lambda text: progress.update(task, advance=1, description=f"Looked at {text}")
 
 
 def _write(page: Path, text: str) -> None:

@@ -123,17 +123,17 @@ def see_synthetic(protocol: str, seed: int, folders: Sequence[Path], cache: Path
     from CACScoringLib.models import open_bundle
     from CACScoringLib.phantom import synthesize
 
-    names = [f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}.npz" for folder in folders]
-    paths = [None if cache is None else cache / name for name in names]
-    patient, out = None, []
-    for folder, path in zip(folders, paths, strict=True):
-        if path is not None and path.exists():
-            out.append(SeenPatient.load(path))
-            continue
+    patient, out, path = None, [], None
+    for folder in folders:
+        if cache is not None:
+            path = cache / f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}.npz"
+            if path.exists():
+                out.append(SeenPatient.load(path))
+                continue
         patient = patient or synthesize(seed=seed, protocol=protocol)
         seen = see(patient.ct, patient.labels, folder)
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            cache.mkdir(parents=True, exist_ok=True)
             seen.save(path)
         out.append(seen)
     return out
