@@ -20,11 +20,12 @@ for _root in _ROOTS:
         break
 
 from CACScoringLib.methods.registry import METHODS  # noqa: E402
+from CACScoringLib.mrml.choices import GROUPS, SEXES, UNKNOWN, ScoringChoices  # noqa: E402
 from CACScoringLib.mrml.comparison_session import ComparisonSession  # noqa: E402
 from CACScoringLib.mrml.live import LiveScores  # noqa: E402
 from CACScoringLib.mrml.logic import DEFAULT_METHOD, DEFAULT_PRESET, ScoringLogic  # noqa: E402
 from CACScoringLib.mrml.outcome import BARS  # noqa: E402
-from CACScoringLib.mrml.session import GROUPS, SEXES, UNKNOWN, ScoringChoices, ScoringSession  # noqa: E402
+from CACScoringLib.mrml.session import ScoringSession  # noqa: E402
 from CACScoringLib.mrml.settings import DesktopSettings  # noqa: E402
 from CACScoringLib.scoring.presets import PRESETS  # noqa: E402
 
@@ -386,7 +387,7 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not self.session.running:
             self.timer.stop()
             self._showSegmentation()
-            if self.session.scores is not None:
+            if self.session.document() is not None:
                 self.onTable()
                 self._showLargestLesion()
 
@@ -443,12 +444,14 @@ class CACScoringWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Show how things stand."""
         session, ui = self.session, self.ui
         running, scored = session.running, session.scores is not None
+        shown = session.document() is not None
         ui.scoreButton.enabled = session.volumeNode is not None and not running
         ui.cancelButton.enabled = ui.progressBar.visible = running
         ui.progressBar.value = round(100 * session.job.fraction)
         ui.statusLabel.text = session.status()
         ui.rescoreButton.enabled = ui.editButton.enabled = session.segmentationNode is not None
-        ui.tableButton.enabled = ui.chartButton.enabled = ui.acceptButton.enabled = scored
+        ui.tableButton.enabled = shown
+        ui.chartButton.enabled = ui.acceptButton.enabled = scored
         ui.headlineLabel.text, ui.findingsBrowser.plainText = session.headline(), session.findingsText()
         if self.compare is not None:
             self.compare.update()

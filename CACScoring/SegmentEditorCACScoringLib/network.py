@@ -87,7 +87,7 @@ class NetworkRun:
 
 def chosenInModule():
     """Return method, model and options as the CACScoring module has them in this scene; the usual ones without it."""
-    from CACScoringLib.mrml.session import ScoringChoices
+    from CACScoringLib.mrml.choices import ScoringChoices
 
     try:
         from CACScoring import CACScoringLogic

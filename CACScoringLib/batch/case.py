@@ -15,11 +15,14 @@ from CACScoringLib.findings import Finding, InputRefusedError, refuse, warning
 if TYPE_CHECKING:
     from CACScoringLib.ct.volume import CTVolume
     from CACScoringLib.methods.prediction import Prediction
+    from CACScoringLib.methods.score_prediction import ScorePrediction
     from CACScoringLib.scoring.percentiles import Demographics
     from CACScoringLib.scoring.result import CalciumScore
 
 Progress = Callable[[float, str], None]
 """Is told the fraction done, 0 to 1, and in words what is being done."""
+ATTENTION = "attention.nrrd"
+"""Written where a method without labels says what its score rests on."""
 READING, FINDING, SCORING = 0.0, 0.2, 0.9
 """Where on the way from 0 to 1 each step begins."""
 
@@ -76,18 +79,20 @@ class ScoredCase:
     Attributes
     ----------
     ct : CTVolume
-    labels : ndarray of uint8, shape (z, y, x)
-    prediction : Prediction or None
+    labels : ndarray of uint8, shape (z, y, x), or None
+        None where the method scores without labels.
+    prediction : Prediction or ScorePrediction, or None
         None where the labels were given.
-    result : CalciumScore
+    result : CalciumScore or None
+        None where there are no labels.
     document : dict
         ``scores.json``.
     """
 
     ct: CTVolume
-    labels: np.ndarray
-    prediction: Prediction | None
-    result: CalciumScore
+    labels: np.ndarray | None
+    prediction: Prediction | ScorePrediction | None
+    result: CalciumScore | None
     document: dict[str, Any]
 
 
@@ -130,14 +135,23 @@ def score_case(
         labels, findings = given
         model = {"id": None, "sha256": None, "method": None, "mask": str(mask)}
     tell(SCORING, "Scoring")
-    result = _score(ct, labels, settings, tuple(findings))
+    if labels is None:
+        result, scores = None, _scores_without_labels(ct, prediction, settings)
+    else:
+        result = _with_certainty(_score(ct, labels, settings, tuple(findings)), prediction)
+        scores = result.as_dict()
+    clock.lap("score")
+    document = _document(source, prediction, scores, model, clock.seconds)
+    return ScoredCase(ct, labels, prediction, result, document)
+
+
+def _with_certainty(result: CalciumScore, prediction: Prediction | None) -> CalciumScore:
+    """Return a score with how sure its method is, as far as that says so."""
     if prediction is not None and prediction.lesion_index is not None and prediction.lesion_probability is not None:
         result = result.with_confidence(prediction.lesion_index, prediction.lesion_probability)
     if prediction is not None and prediction.uncertainty is not None:
         result = result.with_uncertainty(prediction.uncertainty)
-    clock.lap("score")
-    document = _document(source, prediction, result, model, clock.seconds)
-    return ScoredCase(ct, labels, prediction, result, document)
+    return result
 
 
 def write_case(case: ScoredCase, folder: Path, *, overview: bool = True) -> None:
@@ -151,12 +165,16 @@ def write_case(case: ScoredCase, folder: Path, *, overview: bool = True) -> None
     overview : bool
         Whether to write ``overview.png``.
     """
+    from CACScoringLib.report.attention import write_attention
     from CACScoringLib.report.scores_csv import to_csv
     from CACScoringLib.report.scores_json import to_json
     from CACScoringLib.report.seg_nrrd import write_seg_nrrd
 
     start = time.perf_counter()
-    write_seg_nrrd(case.labels, case.ct, folder / "segmentation.seg.nrrd")
+    if case.labels is not None:
+        write_seg_nrrd(case.labels, case.ct, folder / "segmentation.seg.nrrd")
+    elif case.prediction.attention is not None:
+        write_attention(case.prediction.attention, case.ct, folder / ATTENTION)
     if overview:
         _write_overview(case, folder / "overview.png")
     (folder / "scores.csv").write_text(to_csv(case.document), encoding="utf-8")
@@ -233,20 +251,27 @@ def one_line(error: BaseException, limit: int = 160) -> str:
     return words if len(words) <= limit else words[: limit - 1] + "…"
 
 
-def _predict(ct: CTVolume, settings: ScoreSettings, progress: Progress) -> Prediction:
-    """Run a method that labels voxels."""
+def _predict(ct: CTVolume, settings: ScoreSettings, progress: Progress) -> Prediction | ScorePrediction:
+    """Run a method."""
     from CACScoringLib.methods import predict
 
-    if settings.kvp is not None:
-        ct = replace(ct, acquisition=replace(ct.acquisition, kvp=settings.kvp))
-    prediction = predict(ct, method=settings.method, model=settings.model, heart=settings.heart, progress=progress)
-    if prediction.labels is None:
-        message = (
-            f"The method '{settings.method}' does not mark calcium voxel by voxel: "
-            "choose one that does, such as multibranch-unet."
-        )
-        raise InputRefusedError(refuse("method-without-labels", message))
-    return prediction
+    ct = _with_kvp(ct, settings)
+    return predict(ct, method=settings.method, model=settings.model, heart=settings.heart, progress=progress)
+
+
+def _with_kvp(ct: CTVolume, settings: ScoreSettings) -> CTVolume:
+    """Return a scan with the tube voltage that the user says."""
+    return ct if settings.kvp is None else replace(ct, acquisition=replace(ct.acquisition, kvp=settings.kvp))
+
+
+def _scores_without_labels(ct: CTVolume, prediction: ScorePrediction, settings: ScoreSettings) -> dict[str, Any]:
+    """Return what a method without labels says, as ``scores.json`` has it."""
+    from CACScoringLib.report.without_labels import scores_without_labels
+
+    demographics, missing = _demographics(ct, settings)
+    return scores_without_labels(
+        _with_kvp(ct, settings), prediction, preset=settings.preset, demographics=demographics, findings=missing
+    )
 
 
 def _score(ct: CTVolume, labels: np.ndarray, settings: ScoreSettings, findings: tuple[Finding, ...]) -> CalciumScore:
@@ -284,8 +309,8 @@ def _demographics(ct: CTVolume, settings: ScoreSettings) -> tuple[Demographics |
 
 def _document(
     source: str | Path,
-    prediction: Prediction | None,
-    result: CalciumScore,
+    prediction: Prediction | ScorePrediction | None,
+    scores: dict[str, Any],
     model: dict[str, Any],
     timings_s: dict[str, float],
 ) -> dict[str, Any]:
@@ -293,11 +318,16 @@ def _document(
     from CACScoringLib.report.scores_json import scores_document
 
     inner = {f"predict.{name}": seconds for name, seconds in (prediction.timings_s if prediction else {}).items()}
-    return scores_document(result.as_dict(), model=model, timings_s={**timings_s, **inner}, input_path=str(source))
+    return scores_document(scores, model=model, timings_s={**timings_s, **inner}, input_path=str(source))
 
 
 def _write_overview(case: ScoredCase, path: Path) -> None:
     """Draw the overview with each slice's scores."""
+    if case.labels is None:
+        from CACScoringLib.report.overview_without_labels import write_overview_without_labels
+
+        write_overview_without_labels(path, case.ct, case.prediction, case.document)
+        return
     from CACScoringLib.report.counted import counted_labels
     from CACScoringLib.report.overview import write_overview
 

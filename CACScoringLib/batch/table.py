@@ -30,6 +30,8 @@ COLUMNS: tuple[str, ...] = (
     *(f"mass_mg_{name}" for name in _VESSELS),
     "lesions",
     *RISK_SHOWN,
+    "own_scheme",
+    "own_category",
     "preset",
     "threshold_hu",
     "kvp",
@@ -45,7 +47,8 @@ COLUMNS: tuple[str, ...] = (
     "identity",
     "settings",
 )
-"""The columns of ``results.csv``. ``identity`` and ``settings`` tell a resumed run what is still valid."""
+"""The columns of ``results.csv``. ``own_*`` hold the category that a method without labels gives, in its own scheme;
+``identity`` and ``settings`` tell a resumed run what is still valid."""
 
 
 def scored_row(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def scored_row(document: Mapping[str, Any]) -> dict[str, Any]:
         row[measure] = total[measure]
         row.update({f"{measure}_{name}": vessels[name][measure] for name in _VESSELS if name in vessels})
     row.update({scheme: document["risk"].get(scheme) for scheme in RISK_SHOWN})
+    own = document.get("category") or {}
+    row.update(own_scheme=own.get("scheme"), own_category=own.get("group"))
     preset, acquisition, model = document["preset"], document["acquisition"], document["model"]
     row.update(preset=preset.get("name"), threshold_hu=preset.get("threshold_hu"))
     row.update({key: acquisition.get(key) for key in ("kvp", "increment_mm", "series_uid")})

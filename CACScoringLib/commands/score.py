@@ -98,4 +98,5 @@ def write_results(case: ScoredCase, output: Path | None, scene: Path | None, *, 
 def _save_scene(case: ScoredCase, path: Path) -> None:
     from CACScoringLib.mrml.study import write_scene
 
-    write_scene(case.ct, case.labels, case.document, path)
+    attention = None if case.labels is not None else case.prediction.attention
+    write_scene(case.ct, case.labels, case.document, path, attention=attention)

@@ -11,13 +11,13 @@ from CACScoringLib.commands.console import is_terminal, print_lines, print_table
 from CACScoringLib.report.scores_csv import score_rows
 from CACScoringLib.report.words import (
     RESEARCH_USE_ONLY,
-    RISK_SHOWN,
     acquisition_line,
     certainty_line,
     headline,
     number,
     patient_lines,
     preset_line,
+    risk_shown,
 )
 from CACScoringLib.vocabulary import LABEL_BY_NAME
 
@@ -70,13 +70,13 @@ def print_scores(document: Mapping[str, Any], output: Path | None = None, scene:
 def _cells(name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
     measures = ("agatston", "volume_mm3", "mass_mg")
     maximum = "–" if not entry.get("max_hu") else f"{entry['max_hu']:.0f}"
-    return (name, *(number(entry[measure]) for measure in measures), str(entry["lesions"]), maximum)
+    lesions = "–" if entry["lesions"] is None else str(entry["lesions"])
+    return (name, *(number(entry[measure]) for measure in measures), lesions, maximum)
 
 
 def _print_risk(document: Mapping[str, Any], stream: TextIO) -> None:
     """Print the risk categories that are shown first."""
-    risk = document.get("risk", {})
-    shown = [(scheme, str(risk[scheme])) for scheme in RISK_SHOWN if scheme in risk]
+    shown = risk_shown(document)
     if not shown:
         return
     width = max(len(scheme) for scheme, _ in shown)

@@ -20,6 +20,8 @@ import numpy as np
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.findings import Finding, Severity
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.methods.score_files import score_arrays, score_entries, score_of
+from CACScoringLib.methods.score_prediction import ScorePrediction
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.scoring.uncertainty import SCHEMES_GIVEN, ScoreUncertainty
 
@@ -105,8 +107,12 @@ def read_job(folder: Path) -> tuple[PredictJob, CTVolume]:
         raise JobFileError(f"The job in {folder} cannot be read ({error}).") from error
 
 
-def write_prediction(folder: Path, prediction: Prediction) -> None:
+def write_prediction(folder: Path, prediction: Prediction | ScorePrediction) -> None:
     """Write a worker's result; the ``.json`` appears last, under its final name at once."""
+    if isinstance(prediction, ScorePrediction):
+        np.savez(folder / ARRAYS, **score_arrays(prediction))
+        _write_json(folder / RESULT, {"schema": SCHEMA, "labels": False, **score_entries(prediction)})
+        return
     arrays: dict[str, np.ndarray] = {}
     for name in SPARSE:
         array = getattr(prediction, name)
@@ -137,7 +143,7 @@ def write_prediction(folder: Path, prediction: Prediction) -> None:
     )
 
 
-def read_prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction:
+def read_prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction | ScorePrediction:
     """Return a worker's result.
 
     Parameters
@@ -153,6 +159,9 @@ def read_prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction:
     """
     document = _read_json(folder / RESULT)
     try:
+        if document.get("labels") is False:
+            with np.load(folder / ARRAYS, allow_pickle=False) as arrays:
+                return score_of(document, arrays)
         if document["sparse"] and tuple(document["shape"]) != tuple(shape):
             raise ValueError("it is of another scan")
         with np.load(folder / ARRAYS, allow_pickle=False) as arrays:

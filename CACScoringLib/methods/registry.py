@@ -16,6 +16,7 @@ from CACScoringLib.models.bundle import METADATA
 
 if TYPE_CHECKING:
     from CACScoringLib.inference.heart import HeartFinder
+    from CACScoringLib.methods.score_prediction import ScorePrediction
 
 DEFAULT_METHOD = "multibranch-unet"
 
@@ -37,6 +38,8 @@ class MethodInfo:
         Id of the model that ships for it; empty where models come from elsewhere only.
     finds_heart : bool
         Whether it looks for the heart first, so that somebody else may do that for it.
+    labels_voxels : bool
+        Whether it marks calcium; without that it gives a ``ScorePrediction``, and there is nothing to edit.
     """
 
     name: str
@@ -45,6 +48,7 @@ class MethodInfo:
     entry: str
     model: str
     finds_heart: bool = False
+    labels_voxels: bool = True
 
 
 METHODS: dict[str, MethodInfo] = {
@@ -55,6 +59,22 @@ METHODS: dict[str, MethodInfo] = {
         "CACScoringLib.methods.multibranch_unet:predict_multibranch",
         "multibranch-unet",
         finds_heart=True,
+    ),
+    "convlstm": MethodInfo(
+        "convlstm",
+        "Convolutional LSTM: heart first, then the axial slices in sequence",
+        "Pieszko 2022, doi 10.1016/j.jcmg.2022.06.006",
+        "CACScoringLib.methods.convlstm:predict_convlstm",
+        "convlstm",
+        finds_heart=True,
+    ),
+    "slice-regression": MethodInfo(
+        "slice-regression",
+        "Slice regression: a score for every slice of the heart, without marking calcium",
+        "de Vos 2017, arXiv 1712.02982",
+        "CACScoringLib.methods.slice_regression:predict_slice_regression",
+        "slice-regression",
+        labels_voxels=False,
     ),
 }
 
@@ -71,6 +91,11 @@ IMPORTED = MethodInfo(
 def available() -> tuple[MethodInfo, ...]:
     """Return the methods that can be chosen; ``imported`` only where there is a model for it."""
     return (*METHODS.values(), *((IMPORTED,) if _models_of(IMPORTED.name) else ()))
+
+
+def labels_voxels(method: str) -> bool:
+    """Return whether a method marks calcium; True for one that is not known."""
+    return METHODS.get(method, IMPORTED).labels_voxels
 
 
 def model_of(method: str, model: str | Path | None = None) -> str | Path:
@@ -117,7 +142,7 @@ def predict(
     heart: str = "network",
     progress: Callable[[float, str], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
-) -> Prediction:
+) -> Prediction | ScorePrediction:
     """Run a method on a CT.
 
     Parameters
@@ -140,7 +165,8 @@ def predict(
 
     Returns
     -------
-    Prediction
+    Prediction or ScorePrediction
+        The latter from methods that label no voxels.
 
     Raises
     ------

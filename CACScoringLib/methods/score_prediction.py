@@ -11,6 +11,7 @@ from CACScoringLib.findings import Finding
 from CACScoringLib.inference.grids import Grid, ct_grid, resample_linear
 from CACScoringLib.inference.heart import heart_region
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.scoring.presets import DEFAULT_PRESET
 from CACScoringLib.scoring.risk import SCHEMES, get_scheme, implied_groups
 
 NO_CALCIUM_BELOW = 1.0
@@ -163,6 +164,8 @@ class ScorePrediction:
         Whether a person should look; None where no limit was measured for the model.
     findings : tuple of Finding
     timings_s : dict of str to float
+    preset : str
+        Name of the preset whose scores the method learned.
     """
 
     method: str
@@ -182,6 +185,7 @@ class ScorePrediction:
     needs_review: bool | None = None
     findings: tuple[Finding, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
+    preset: str = DEFAULT_PRESET
 
     @property
     def labels(self) -> None:
@@ -206,6 +210,7 @@ class ScorePrediction:
             "model": {"id": self.model_id, "sha256": self.model_sha256},
             "agatston": self.agatston,
             "volume_mm3": self.volume_mm3,
+            "preset": self.preset,
             "scheme": self.scheme,
             "category": self.category,
             "category_probability": dict(self.category_probability),

@@ -258,7 +258,7 @@ def predict_slice_regression(
     clock = time.perf_counter()
     found = find_heart_box(ct, run.localisers, device)
     timings = {"heart": time.perf_counter() - clock}
-    common = {"method": NAME, "model_id": bundle.id, "model_sha256": bundle.sha256, "scheme": SCHEME}
+    common = {"method": NAME, "model_id": bundle.id, "model_sha256": bundle.sha256, "scheme": SCHEME, "preset": PRESET}
     findings = (*scan_findings(ct), *no_heart_findings(found))
     if found is None:
         tell(1.0, "Done")

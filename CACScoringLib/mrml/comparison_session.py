@@ -8,13 +8,8 @@ from typing import Any
 from CACScoringLib.findings import Finding, InputRefusedError, refuse
 from CACScoringLib.installing import Installer
 from CACScoringLib.methods.registry import available
-from CACScoringLib.mrml.comparison import (
-    ATTENTION_ATTRIBUTE,
-    attention_volume,
-    show_attention,
-    update_comparison_lesion_table,
-    update_comparison_table,
-)
+from CACScoringLib.mrml.attention import attention_nodes, attention_volume, show_attention
+from CACScoringLib.mrml.comparison import update_comparison_lesion_table, update_comparison_table
 from CACScoringLib.mrml.comparison_job import ComparisonJob
 from CACScoringLib.mrml.job import volume_state
 from CACScoringLib.mrml.logic import DEFAULT_PRESET, ScoringLogic
@@ -182,18 +177,13 @@ class ComparisonSession:
         update_comparison_table(self.tableNode, document)
         self.lesionTableNode = _table(scene, "comparison-lesions")
         update_comparison_lesion_table(self.lesionTableNode, document)
-        before = {node.GetAttribute(ATTENTION_ATTRIBUTE): node for node in self._attention(scene)}
+        before = attention_nodes(scene)
         self.attentionNodes = [
             attention_volume(scene, self._volume, attention, method, node=before.pop(method, None))
             for method, attention in result.attention.items()
         ]
         for node in before.values():
             scene.RemoveNode(node)
-
-    def _attention(self, scene: Any) -> list[Any]:
-        found = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
-        nodes = [found.GetItemAsObject(index) for index in range(found.GetNumberOfItems())]
-        return [node for node in nodes if node.GetAttribute(ATTENTION_ATTRIBUTE) is not None]
 
 
 def _table(scene: Any, kind: str) -> Any:

@@ -15,7 +15,8 @@ import numpy as np
 
 from CACScoringLib.findings import Finding, InputRefusedError, Severity, refuse, warning
 from CACScoringLib.methods.job_files import JobFileError, PredictJob, read_prediction, write_job
-from CACScoringLib.mrml.logic import DEFAULT_METHOD, ScoringLogic
+from CACScoringLib.methods.registry import labels_voxels
+from CACScoringLib.mrml.logic import DEFAULT_METHOD, ScoringLogic, without_labels
 from CACScoringLib.mrml.processes import Launcher, worker_command
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation
 from CACScoringLib.mrml.worker_job import JobState, WorkerJob
@@ -23,6 +24,7 @@ from CACScoringLib.report.segments import NonCoronaryMode
 
 if TYPE_CHECKING:
     from CACScoringLib.methods.prediction import Prediction
+    from CACScoringLib.methods.score_prediction import ScorePrediction
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,14 @@ class ScoringJob(WorkerJob):
 
     Attributes
     ----------
-    prediction : Prediction or None
+    prediction : Prediction or ScorePrediction, or None
         Of a job that is done.
+    volumeNode : vtkMRMLScalarVolumeNode or None
+    findings : tuple of Finding
+        Of a job that is done: what was scored, and what was noticed about it.
     segmentationNode : vtkMRMLSegmentationNode or None
-        That a job that is done filled: a new one if the given one was edited meanwhile.
+        That a job that is done filled: a new one if the given one was edited meanwhile. None where the method labels
+        no voxels.
     """
 
     BUSY = "The network is running already: wait for it, or cancel it first."
@@ -70,7 +76,9 @@ class ScoringJob(WorkerJob):
 
     def _reset(self) -> None:
         super()._reset()
-        self.prediction: Prediction | None = None
+        self.prediction: Prediction | ScorePrediction | None = None
+        self.volumeNode: Any = None
+        self.findings: tuple[Finding, ...] = ()
         self.segmentationNode: Any = None
 
     def addListener(self, listener: Callable[[ScoringJob], None]) -> None:
@@ -98,23 +106,27 @@ class ScoringJob(WorkerJob):
     ) -> None:
         """Start the network on a volume; the segmentation is filled when it is done, as ``ScoringLogic.segment`` does.
 
+        A method that labels no voxels takes no segmentation: what it says is ``prediction``.
+
         Raises
         ------
         InputRefusedError
             If a job is running, or the volume cannot be scored; nothing was started then.
         """
         self._refuse_while_running()
-        if segmentationNode is None:
+        if labels_voxels(method) and segmentationNode is None:
             raise InputRefusedError(refuse("no-segmentation", "There is no segmentation: choose or create one."))
+        if not labels_voxels(method) and segmentationNode is not None:
+            raise InputRefusedError(without_labels(method))
         ct, findings = self.logic.prepare(volumeNode, kvp=kvp, allowContrast=allowContrast)
         self._reset()
         self._target = _Target(
             volumeNode,
             segmentationNode,
             volumeNode.GetID(),
-            segmentationNode.GetID(),
+            "" if segmentationNode is None else segmentationNode.GetID(),
             volume_state(volumeNode),
-            _segmentation_state(segmentationNode, volumeNode),
+            () if segmentationNode is None else _segmentation_state(segmentationNode, volumeNode),
             ct.shape,
             findings,
             kvp,
@@ -136,15 +148,7 @@ class ScoringJob(WorkerJob):
             return
         try:
             prediction = read_prediction(self._folder, target.shape)
-            segmentation, note = self._segmentation_to_fill()
-            self.logic.fill(
-                target.volume,
-                segmentation,
-                prediction,
-                target.findings,
-                kvp=target.kvp,
-                nonCoronary=target.non_coronary,
-            )
+            segmentation, note = self._filled(prediction)
         except JobFileError as error:
             self._end(JobState.FAILED, refuse("result-unreadable", f"{error} Nothing was changed: score again."))
         except InputRefusedError as error:
@@ -153,12 +157,25 @@ class ScoringJob(WorkerJob):
             self._end(JobState.FAILED, refuse("result-not-taken", f"The result could not be shown ({error})."))
         else:
             self.prediction, self.segmentationNode = prediction, segmentation
+            self.volumeNode, self.findings = target.volume, target.findings
             self.fraction = 1.0
             self._end(JobState.DONE, note)
+
+    def _filled(self, prediction: Prediction | ScorePrediction) -> tuple[Any, Finding | None]:
+        """Put what a method has marked into a segmentation, and return that; None where it marks nothing."""
+        target = self._target
+        if target.segmentation is None and prediction.labels is None:
+            return None, None
+        segmentation, note = self._segmentation_to_fill()
+        options = {"kvp": target.kvp, "nonCoronary": target.non_coronary}
+        self.logic.fill(target.volume, segmentation, prediction, target.findings, **options)
+        return segmentation, note
 
     def _segmentation_to_fill(self) -> tuple[Any, Finding | None]:
         """Return the person's segmentation, or a new one where it was edited meanwhile."""
         target = self._target
+        if target.segmentation is None:
+            raise InputRefusedError(refuse("no-segmentation", "There is no segmentation: choose or create one."))
         if _segmentation_state(target.segmentation, target.volume) == target.segmentation_state:
             return target.segmentation, None
         scene = target.volume.GetScene()
@@ -176,7 +193,7 @@ class ScoringJob(WorkerJob):
         target = self._target
         if not _in_scene(target.volume, target.volume_id):
             return refuse("volume-deleted", "The volume was deleted while the network ran: nothing was scored.")
-        if not _in_scene(target.segmentation, target.segmentation_id):
+        if target.segmentation is not None and not _in_scene(target.segmentation, target.segmentation_id):
             message = "The segmentation was deleted while the network ran: choose another and score again."
             return refuse("segmentation-deleted", message)
         if volume_state(target.volume) != target.volume_state:

@@ -23,7 +23,9 @@ from CACScoringLib.report.segments import NonCoronaryMode
 
 if TYPE_CHECKING:
     from CACScoringLib.methods.prediction import Prediction
+    from CACScoringLib.methods.score_prediction import ScorePrediction
     from CACScoringLib.scoring import CalciumScore
+    from CACScoringLib.scoring.percentiles import Demographics
 
 DEFAULT_METHOD = "multibranch-unet"
 DEFAULT_PRESET = "agatston-1990"
@@ -140,8 +142,7 @@ class ScoringLogic:
             If the method marks no voxels; the segmentation stays as it was.
         """
         if prediction.labels is None:
-            message = f"The method '{prediction.method}' does not mark calcium voxel by voxel: choose one that does."
-            raise InputRefusedError(refuse("method-without-labels", message))
+            raise InputRefusedError(without_labels(prediction.method))
         labels = labels_on_grid_of(prediction.labels, self.ct(volumeNode))
         update_segmentation(segmentationNode, labels, volumeNode, non_coronary=nonCoronary)
         model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
@@ -207,6 +208,45 @@ class ScoringLogic:
         known = model or {"id": None, "mask": segmentationNode.GetName()}
         return add_certainty(segmentationNode, scores_document(scores.as_dict(), model=known, findings=findings))
 
+    def documentWithoutLabels(
+        self,
+        volumeNode: Any,
+        prediction: ScorePrediction,
+        preset: str = DEFAULT_PRESET,
+        *,
+        kvp: float | None = None,
+        demographics: Demographics | None = None,
+        findings: tuple[Finding, ...] = (),
+    ) -> dict[str, Any]:
+        """Return a score without labels as ``scores.json`` has it.
+
+        Parameters
+        ----------
+        volumeNode : vtkMRMLScalarVolumeNode
+        prediction : ScorePrediction
+            For ``prepare``'s scan.
+        preset : str
+            That was asked for: a finding says so where the score was learned from another one.
+        kvp : float, optional
+            Tube voltage in kV instead of what the volume says.
+        demographics : Demographics, optional
+        findings : tuple of Finding
+            Of ``prepare``.
+
+        Raises
+        ------
+        InputRefusedError
+            If the method says nothing, such as where it found no heart.
+        """
+        from CACScoringLib.report.without_labels import scores_without_labels
+
+        known = (*findings, *read_findings(volumeNode))
+        scores = scores_without_labels(
+            oriented_ct(self.ct(volumeNode, kvp)), prediction, preset=preset, demographics=demographics, findings=known
+        )
+        model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
+        return scores_document(scores, model=model)
+
     def updateTable(self, tableNode: Any, scores: Any) -> None:
         """Fill a table with a row a vessel and a total."""
         update_score_table(tableNode, scores)
@@ -230,6 +270,12 @@ class ScoringLogic:
         if scorer is None:
             from CACScoringLib.scoring import score as scorer
         return scorer(ct, labels, **options)
+
+
+def without_labels(method: str) -> Finding:
+    """Return why a method cannot fill a segmentation."""
+    message = f"The method '{method}' does not mark calcium voxel by voxel: choose one that does."
+    return refuse("method-without-labels", message)
 
 
 def _check(ct: CTVolume, allow_contrast: bool) -> tuple[Finding, ...]:

@@ -27,6 +27,7 @@ UP_TO_DATE_ATTRIBUTE = "CACScoring.UpToDate"
 STATUS = "Status"
 UP_TO_DATE = "Up to date with the segmentation"
 OUT_OF_DATE = "OUT OF DATE: the segmentation or the volume has changed since"
+WITHOUT_LABELS = "Of the CT itself: the segmentation has no part in it"
 NOT_SCORED = "Not scored"
 OUTCOME_SCHEMES = {"clinical-5": "Risk category", "spect-pet-4": "Risk category (SPECT/PET)", "cac-drs": "CAC-DRS"}
 """The schemes of the outcome table, with their titles."""
@@ -87,12 +88,15 @@ def _outcome_row(row: Mapping[str, Any]) -> dict[str, str]:
     texts = {name: number(row.get(name)) for name in ("agatston", "volume_mm3", "mass_mg", "density")}
     maximum = row.get("max_hu")
     texts["max_hu"] = number(None) if maximum is None else f"{maximum:.0f}"
-    return {"vessel": str(row["vessel"]), "lesions": str(row.get("lesions") or 0), **texts}
+    lesions = number(None) if "lesions" in row and row["lesions"] is None else str(row.get("lesions") or 0)
+    return {"vessel": str(row["vessel"]), "lesions": lesions, **texts}
 
 
 def _status(document: Mapping[str, Any] | None, up_to_date: bool) -> str:
     if document is None:
         return NOT_SCORED
+    if document.get("category") is not None:
+        return WITHOUT_LABELS
     return UP_TO_DATE if up_to_date else OUT_OF_DATE
 
 
@@ -100,6 +104,9 @@ def _outcome_words(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return the rows below the scores: titles and words."""
     risk = document.get("risk") or {}
     rows = [(title, str(risk[scheme])) for scheme, title in OUTCOME_SCHEMES.items() if scheme in risk]
+    own = document.get("category")
+    if own is not None and own["scheme"] not in OUTCOME_SCHEMES:
+        rows.insert(0, (f"Risk category ({own['scheme']})", str(own["group"])))
     certainty = certainty_line(document)
     if certainty:
         rows.append(("Certainty", certainty))

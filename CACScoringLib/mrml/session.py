@@ -7,85 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from CACScoringLib.findings import Finding, InputRefusedError, Severity, info, refuse
 from CACScoringLib.installing import Installer
+from CACScoringLib.methods.registry import labels_voxels
+from CACScoringLib.mrml.choices import SEXES, UNKNOWN, ScoringChoices
 from CACScoringLib.mrml.job import ScoringJob
-from CACScoringLib.mrml.logic import DEFAULT_METHOD, DEFAULT_PRESET, ScoringLogic
+from CACScoringLib.mrml.logic import ScoringLogic
 from CACScoringLib.mrml.processes import Launcher
 from CACScoringLib.mrml.segmentation import calcium_segments, update_segmentation
 from CACScoringLib.mrml.settings import DesktopSettings
+from CACScoringLib.mrml.without_labels import ShownScore
 from CACScoringLib.mrml.worker_job import JobState
-from CACScoringLib.report.segments import NonCoronaryMode
 from CACScoringLib.vocabulary import CORONARY_LABELS
 
 if TYPE_CHECKING:
     from CACScoringLib.mrml.live import LiveScores
     from CACScoringLib.mrml.outcome import OutcomeView
     from CACScoringLib.scoring import CalciumScore
-
-UNKNOWN = "unknown"
-SEXES = (UNKNOWN, "F", "M")
-GROUPS = (UNKNOWN, "white", "chinese", "black", "hispanic")
-"""The groups of MESA, as ``scoring.percentiles`` has them."""
-
-
-@dataclass(frozen=True)
-class ScoringChoices:
-    """What a person chose; plain values, as a parameter node keeps them.
-
-    Attributes
-    ----------
-    method, preset : str
-    model : str
-        Id of a model; empty for the method's own.
-    kvp : float
-        Tube voltage in kV for a volume that does not say it; 0 for unknown.
-    ageYears : float
-        0 for unknown.
-    sex : str
-        One of ``SEXES``.
-    group : str
-        One of ``GROUPS``.
-    separateNonCoronary : bool
-        A segment for each calcified structure outside the coronary arteries instead of one for all.
-    allowContrast : bool
-        Score contrast-enhanced scans too.
-    live : bool
-        Score again at every edit.
-    """
-
-    method: str = DEFAULT_METHOD
-    preset: str = DEFAULT_PRESET
-    model: str = ""
-    kvp: float = 0.0
-    ageYears: float = 0.0  # noqa: N815
-    sex: str = UNKNOWN
-    group: str = UNKNOWN
-    separateNonCoronary: bool = False  # noqa: N815
-    allowContrast: bool = False  # noqa: N815
-    live: bool = True
-
-    @classmethod
-    def of(cls, parameters: Any) -> ScoringChoices:
-        """Return the choices that an object with these attributes holds, such as a parameter node."""
-        known = {item.name: getattr(parameters, item.name) for item in fields(cls) if hasattr(parameters, item.name)}
-        return cls(**known)
-
-    @property
-    def nonCoronary(self) -> NonCoronaryMode:
-        """Return how calcium outside the coronary arteries is kept."""
-        return NonCoronaryMode.SEPARATE if self.separateNonCoronary else NonCoronaryMode.MERGED
-
-    def demographics(self) -> Any:
-        """Return who the patient is, None unless both age and sex were entered."""
-        if self.ageYears <= 0 or self.sex == UNKNOWN:
-            return None
-        from CACScoringLib.scoring.percentiles import Demographics
-
-        return Demographics(self.ageYears, self.sex, None if self.group == UNKNOWN else self.group)
 
 
 class ScoringSession:
@@ -125,6 +65,7 @@ class ScoringSession:
         self.installer = installer or Installer()
         self._launcher = launcher
         self.job = ScoringJob(logic, launcher)
+        self.withoutLabels = ShownScore(logic)
         self.live = live or _live(logic)
         self.outcome = outcome
         self.choices = ScoringChoices()
@@ -208,7 +149,8 @@ class ScoringSession:
     def start(self) -> bool:
         """Run the network on the volume, in a process of its own; return whether it was started.
 
-        Missing packages are installed first, after asking. Without a segmentation a new one is made.
+        Missing packages are installed first, after asking. Without a segmentation a new one is made, for a method that
+        marks voxels.
         """
         return self._do(self._start)
 
@@ -218,7 +160,9 @@ class ScoringSession:
         if self.volumeNode is None:
             raise InputRefusedError(refuse("no-volume", "There is no volume: choose a CT."))
         self.installer.ensure(wheels=self.settings.wheelsFolder)
-        segmentation = self.segmentationNode or self.newSegmentation()
+        segmentation = None
+        if labels_voxels(self.choices.method):
+            segmentation = self.segmentationNode or self.newSegmentation()
         self.job.start(
             self.volumeNode,
             segmentation,
@@ -228,7 +172,7 @@ class ScoringSession:
             allowContrast=self.choices.allowContrast,
             **self.jobOptions(),
         )
-        self.segmentationNode = segmentation
+        self.segmentationNode = segmentation or self.segmentationNode
         self.finding = self.job.finding
 
     def jobOptions(self) -> dict[str, Any]:
@@ -253,7 +197,7 @@ class ScoringSession:
             if state is JobState.CANCELLED:
                 self.finding = info("cancelled", self.job.text)
             elif state is JobState.DONE:
-                self._take(self.job.segmentationNode)
+                self._take()
             self._tell()
         return state
 
@@ -271,14 +215,30 @@ class ScoringSession:
         update_segmentation(node, np.zeros(ct.shape, np.uint8), self.volumeNode, non_coronary=self.choices.nonCoronary)
         return node
 
-    def _take(self, segmentation: Any) -> None:
-        """Show the network's segmentation, and note its score as the automatic one."""
-        self.segmentationNode = segmentation
+    def _take(self) -> None:
+        """Show what the network says; the score of its segmentation is noted as the automatic one."""
+        if self.job.segmentationNode is None:
+            self._takeScore()
+            return
+        segmentation = self.segmentationNode = self.job.segmentationNode
         self._watch()
         if self.scores is not None:
             from CACScoringLib.mrml.edits import recordAutomatic
 
             recordAutomatic(segmentation, self.document())
+
+    def _takeScore(self) -> None:
+        """Show a score without labels until something else is chosen, scored or edited."""
+        if self.job.volumeNode is not self.volumeNode:
+            message = "Another volume was chosen while the network ran: choose the former one and score it again."
+            self.finding = refuse("volume-not-chosen", message)
+            return
+        options = {**self.scoringOptions(), "findings": self.job.findings}
+        try:
+            self.withoutLabels.take(self.volumeNode, self.job.prediction, **options)
+        except InputRefusedError as error:
+            self.finding = error.finding
+        self._show()
 
     # Many cases
 
@@ -305,19 +265,20 @@ class ScoringSession:
 
     @property
     def scores(self) -> CalciumScore | None:
-        """Return the scores that are shown."""
-        return self.live.scores if self.live.watching else None
+        """Return the scores of the segmentation, None while something else is shown."""
+        return self.live.scores if self.live.watching and self.withoutLabels.document is None else None
 
     @property
     def upToDate(self) -> bool:
         """Return whether the scores are those of the segmentation as it is now."""
-        return bool(self.live.upToDate)
+        return self.withoutLabels.document is not None or bool(self.live.upToDate)
 
     def score(self) -> bool:
         """Score the segmentation as it is; return whether that could be done."""
         return self._do(self._score)
 
     def _score(self) -> None:
+        self.withoutLabels.clear()
         if self.volumeNode is None:
             raise InputRefusedError(refuse("no-volume", "There is no volume: choose a CT."))
         if self.segmentationNode is None or not calcium_segments(self.segmentationNode):
@@ -333,7 +294,9 @@ class ScoringSession:
         return {"preset": self.choices.preset, "kvp": self.kvp(), "demographics": self.choices.demographics()}
 
     def document(self) -> dict[str, Any] | None:
-        """Return the scores as ``scores.json`` has them, None while there are none."""
+        """Return the scores that are shown as ``scores.json`` has them, None while there are none."""
+        if self.withoutLabels.document is not None:
+            return self.withoutLabels.document
         scores = self.scores
         if scores is None or self.volumeNode is None or self.segmentationNode is None:
             return None
@@ -372,7 +335,7 @@ class ScoringSession:
             return self.job.text
         if self.finding is not None:
             return self.finding.message
-        if self.scores is None:
+        if self.document() is None:
             return "Choose a CT and press Score." if self.volumeNode is None else "Not scored yet: press Score."
         return "The scores are up to date." if self.upToDate else "The segmentation has changed since it was scored."
 
@@ -412,6 +375,7 @@ class ScoringSession:
     def _watch(self) -> None:
         """Follow what is chosen, and score it if there is anything to score."""
         self.live.unwatch()
+        self.withoutLabels.clear()
         self._settled, self._documented = False, None
         if self.volumeNode is not None and self.segmentationNode is not None:
             self.live.automatic = self.choices.live
@@ -426,6 +390,8 @@ class ScoringSession:
 
     def _scoresChanged(self, _live: Any = None) -> None:
         """Show scores that changed, and note them if an edit changed them."""
+        if self._settled:
+            self.withoutLabels.clear()
         if self._settled and self.upToDate:
             self._noteEdit()
         self._show()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from CACScoringLib.mrml.segmentation import segmentation_from_labels
 from CACScoringLib.mrml.tables import update_lesion_table, update_score_table, update_summary_table
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.report.segments import NonCoronaryMode
+
+if TYPE_CHECKING:
+    from CACScoringLib.methods.score_prediction import AttentionMap
 
 MAX_NAME_LENGTH = 64
 """DICOM's longest series description; nodes' file names are made of it."""
@@ -31,7 +34,8 @@ class StudyNodes:
     item : int
         The study's item in the subject hierarchy.
     volume : vtkMRMLScalarVolumeNode
-    segmentation : vtkMRMLSegmentationNode
+    segmentation : vtkMRMLSegmentationNode or None
+        None where the scan was scored without labels.
     scores, lesions, summary : vtkMRMLTableNode
     """
 
@@ -45,19 +49,21 @@ class StudyNodes:
 
 def write_scene(
     ct: CTVolume,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     scores: Any,
     path: str | Path,
     *,
     name: str | None = None,
     non_coronary: str | NonCoronaryMode = NonCoronaryMode.MERGED,
+    attention: AttentionMap | None = None,
 ) -> Path:
     """Write a scored scan as a scene file that 3D Slicer opens.
 
     Parameters
     ----------
     ct : CTVolume
-    labels : ndarray of uint8, shape (z, y, x)
+    labels : ndarray of uint8, shape (z, y, x), or None
+        None where the scan was scored without labels.
     scores : CalciumScore or dict
         The dictionary is that of ``scores.json``.
     path : path
@@ -65,6 +71,8 @@ def write_scene(
     name : str, optional
         Of the study.
     non_coronary : {"merged", "separate"}
+    attention : AttentionMap, optional
+        What a score without labels rests on; becomes a volume in front of the scan.
 
     Returns
     -------
@@ -79,13 +87,19 @@ def write_scene(
     working = new_scene()
     nodes = add_study(working.scene, ct, labels, scores, name=name, non_coronary=non_coronary)
     show_in_slice_views(working.scene, nodes.volume)
+    if attention is not None:
+        from CACScoringLib.mrml.attention import attention_volume, show_attention
+
+        heat = attention_volume(working.scene, nodes.volume, attention, str(dict(scores["model"])["method"]))
+        put_under_study(working.scene, nodes.volume, (heat,))
+        show_attention(heat)
     return save_scene(working.scene, path)
 
 
 def add_study(
     scene: Any,
     ct: CTVolume,
-    labels: np.ndarray,
+    labels: np.ndarray | None,
     scores: Any,
     *,
     name: str | None = None,
@@ -94,14 +108,17 @@ def add_study(
     """Add a scored scan to a scene: see :func:`write_scene` for the parameters."""
     title = _printable(name or ct.acquisition.series_description or "") or "CT"
     volume = volume_from_ct(scene, ct, title)
-    segmentation = segmentation_from_labels(scene, labels, volume, f"{title} calcium", non_coronary=non_coronary)
+    segmentation = None
+    if labels is not None:
+        segmentation = segmentation_from_labels(scene, labels, volume, f"{title} calcium", non_coronary=non_coronary)
     tables = [
         scene.AddNewNodeByClass("vtkMRMLTableNode", f"{title} {what}") for what in ("scores", "lesions", "summary")
     ]
     update_score_table(tables[0], scores)
     update_lesion_table(tables[1], scores)
     update_summary_table(tables[2], scores)
-    item = put_under_study(scene, volume, (segmentation, *tables), name=f"Calcium scoring: {title}")
+    added = (*(() if segmentation is None else (segmentation,)), *tables)
+    item = put_under_study(scene, volume, added, name=f"Calcium scoring: {title}")
     hierarchy = import_slicer().vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     for node_item, uid in (
         (item, ct.acquisition.study_uid),

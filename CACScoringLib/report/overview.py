@@ -84,7 +84,7 @@ def slices_without_calcium(shape: tuple[int, int, int], heart_z: tuple[float, fl
     return Choice(tuple(dict.fromkeys(int(np.clip(round(z), 0, shape[0] - 1)) for z in wanted)))
 
 
-def _columns(tiles: int) -> int:
+def columns_of(tiles: int) -> int:
     """Return how many tiles stand side by side: one row up to four, then the width that leaves the fewest gaps."""
     if tiles <= 4:
         return max(tiles, 1)
@@ -129,14 +129,15 @@ def render_overview(
     heart_z = None if heart_box_mm is None else tuple(heart_box_mm[:, 0] / ct.spacing_mm[0])
     shown = choice if choice.slices else slices_without_calcium(ct.shape, heart_z)
     view = slice_view(ct, labels, heart_box_mm, TILE_PX)
-    columns = _columns(len(shown.slices))
+    columns = columns_of(len(shown.slices))
     rows = -(-len(shown.slices) // columns)
     grid_width = columns * (TILE_PX + GAP_PX) - GAP_PX
-    notes = _notes(scores, choice)
+    left_out = f"{choice.left_out} more calcified slices are not shown." if choice.left_out else ""
+    notes = notes_of(scores, left_out)
     footer = 34 + 20 * len(notes)
     width = max(grid_width, MINIMUM_WIDTH_PX) + 2 * MARGIN_PX
     page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + footer)
-    _draw_header(page, scores)
+    draw_header(page, scores)
     left = (width - grid_width) // 2
     for i, z in enumerate(shown.slices):
         x = left + (i % columns) * (TILE_PX + GAP_PX)
@@ -144,8 +145,8 @@ def render_overview(
         page.image(x, y + CAPTION_PX, outlined_tile(ct, labels, z, view))
         _caption(page, x, y, z, labels[z], per_slice.get(z, {}))
         if i == 0:
-            _orientation(page, x, y + CAPTION_PX, view)
-    _draw_footer(page, notes)
+            draw_orientation(page, x, y + CAPTION_PX, view)
+    draw_footer(page, notes)
     return page
 
 
@@ -154,7 +155,7 @@ def write_overview(path: Path, ct: CTVolume, labels: np.ndarray, scores: Mapping
     render_overview(ct, labels, scores, **options).save(path)
 
 
-def _draw_header(page: Page, scores: Mapping[str, Any]) -> None:
+def draw_header(page: Page, scores: Mapping[str, Any]) -> None:
     """Write the totals, the legend with each vessel's score, and what the numbers rest on."""
     page.text(MARGIN_PX, 40, headline(scores), size=25, weight="bold")
     source = str(scores.get("acquisition", {}).get("source") or "")
@@ -193,7 +194,7 @@ def _caption(page: Page, x: float, y: float, z: int, labels: np.ndarray, agatsto
         right = page.text(right, y + 19, words, size=10.5, color=color, align="right") - 9
 
 
-def _orientation(page: Page, x: float, y: float, view: View) -> None:
+def draw_orientation(page: Page, x: float, y: float, view: View) -> None:
     """Mark the patient's right side and a length on one tile."""
     page.text(x + 6, y + TILE_PX / 2, "R", size=11, color=TEXT)
     page.text(x + TILE_PX - 6, y + TILE_PX / 2, "L", size=11, color=TEXT, align="right")
@@ -202,11 +203,9 @@ def _orientation(page: Page, x: float, y: float, view: View) -> None:
     page.text(x + 10, y + TILE_PX - 16, "20 mm", size=9, color=TEXT)
 
 
-def _notes(scores: Mapping[str, Any], choice: Choice) -> list[tuple[str, object]]:
-    """Return the lines below the slices, each with its colour."""
-    notes: list[tuple[str, object]] = []
-    if choice.left_out:
-        notes.append((f"{choice.left_out} more calcified slices are not shown.", TEXT))
+def notes_of(scores: Mapping[str, Any], left_out: str = "") -> list[tuple[str, object]]:
+    """Return the lines below the slices, each with its colour: what is left out, then the warnings."""
+    notes: list[tuple[str, object]] = [(left_out, TEXT)] if left_out else []
     warnings = warnings_of(scores)
     notes += [(f"Warning: {message}", WARNING_COLOR) for message in warnings[:3]]
     if len(warnings) > 3:
@@ -214,7 +213,7 @@ def _notes(scores: Mapping[str, Any], choice: Choice) -> list[tuple[str, object]
     return notes
 
 
-def _draw_footer(page: Page, notes: list[tuple[str, object]]) -> None:
+def draw_footer(page: Page, notes: list[tuple[str, object]]) -> None:
     """Write the notes and the research-use line at the bottom."""
     y = page.height - 14
     page.text(MARGIN_PX, y, RESEARCH_USE_ONLY, size=10.5, color=TEXT, weight="bold")

@@ -26,16 +26,24 @@ def number(value: float | None) -> str:
 
 def headline(scores: Mapping[str, Any]) -> str:
     """Return the result in one phrase."""
-    total = scores["total"]
-    if not total["lesions"]:
+    total, own = scores["total"], scores.get("category")
+    if not (total["lesions"] if own is None else own["calcium_found"]):
         return "No coronary calcium found"
+    if total["agatston"] is None:
+        return f"Risk category {own['group']} ({own['scheme']})"
     return f"Agatston {number(total['agatston'])}"
+
+
+def risk_shown(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the risk categories that are shown first, (scheme, group): a method's own one before all others."""
+    risk, own = scores.get("risk") or {}, scores.get("category")
+    names = dict.fromkeys((*(() if own is None else (own["scheme"],)), *RISK_SHOWN))
+    return [(scheme, str(risk[scheme])) for scheme in names if scheme in risk]
 
 
 def risk_line(scores: Mapping[str, Any]) -> str:
     """Return the risk categories that are shown first, each with its scheme."""
-    risk = scores.get("risk", {})
-    return "  ·  ".join(f"{scheme}: {risk[scheme]}" for scheme in RISK_SHOWN if scheme in risk)
+    return "  ·  ".join(f"{scheme}: {group}" for scheme, group in risk_shown(scores))
 
 
 def certainty_line(scores: Mapping[str, Any]) -> str:
@@ -46,7 +54,7 @@ def certainty_line(scores: Mapping[str, Any]) -> str:
     """
     known = scores.get("uncertainty")
     if not known:
-        return ""
+        return _own_certainty(scores.get("category"))
     scheme, interval = known["scheme"], known["agatston_interval"]
     low, high = number(interval["p5"]), number(interval["p95"])
     return (
@@ -55,10 +63,17 @@ def certainty_line(scores: Mapping[str, Any]) -> str:
     )
 
 
+def _own_certainty(own: Mapping[str, Any] | None) -> str:
+    """Return how sure a method without labels is of its category."""
+    if own is None or not own["probability"]:
+        return ""
+    return f"{own['scheme']} {own['group']}: probability {own['probability'][own['group']]:.0%}"
+
+
 def preset_line(scores: Mapping[str, Any]) -> str:
     """Return what the numbers rest on: preset, threshold and where the labels come from."""
     preset = scores.get("preset", {})
-    words = [f"preset {preset.get('name', '?')}"]
+    words = [f"preset {preset.get('name', '?')}{' (learned)' if preset.get('learned') else ''}"]
     if preset.get("threshold_hu") is not None:
         words.append(f"threshold {preset['threshold_hu']:.4g} HU")
     words.append(labels_from(scores))

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from CACScoringLib.training.memory import keep_freed_memory
+
 CHECKPOINT = "checkpoint.pt"
 LOG = "training-log.jsonl"
 LEAST_RATE = 0.01
@@ -84,6 +86,7 @@ class ResumableTrainer:
     def run(self, tick: Tick | None = None) -> None:
         """Train until ``settings.steps``; ``tick`` gets the step and its losses."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        keep_freed_memory()
         self.network.train()
         started = time.perf_counter()
         with ThreadPoolExecutor(max_workers=1) as pool:

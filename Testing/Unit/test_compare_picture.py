@@ -16,6 +16,7 @@ from comparison_samples import (
 )
 
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.report.attention import heat_of_slice
 from CACScoringLib.report.comparison import MethodChoice, compare_methods
 from CACScoringLib.report.comparison import picture as picture_module
 from CACScoringLib.report.comparison.files import FILES, write_comparison
@@ -25,7 +26,6 @@ from CACScoringLib.report.comparison.picture import (
     HEADER_PX,
     MARGIN_PX,
     TILE_PX,
-    heat_of_slice,
     render_comparison,
 )
 from CACScoringLib.report.drawing import View, heated_tile, outlined_tile

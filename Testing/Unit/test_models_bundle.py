@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 
+from CACScoringLib.methods.registry import METHODS
 from CACScoringLib.models import ModelError, find_model, load_weights, open_bundle, shipped_models, write_bundle
 
 
@@ -74,9 +75,11 @@ def test_an_unknown_model_lists_those_that_exist():
 
 def test_every_shipped_model_is_whole_small_and_says_what_it_was_trained_on():
     folders = shipped_models()
-    assert [f.name for f in folders] == ["multibranch-unet"]
+    assert [f.name for f in folders] == sorted(method.model for method in METHODS.values())
+    assert sum((folder / "models" / "model.pt").stat().st_size for folder in folders) <= 40e6
     for folder in folders:
         bundle = open_bundle(folder)
+        assert bundle.method == next(method.name for method in METHODS.values() if method.model == folder.name)
         assert (folder / "models" / "model.pt").stat().st_size <= 10e6
         assert "synthetic patients only" in bundle.card
         for key in ("version", "monai_version", "pytorch_version", "task", "network_data_format"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from CACScoringLib.cli import main
+from CACScoringLib.methods.registry import METHODS
 from CACScoringLib.models import (
     MODELS_VARIABLE,
     ModelError,
@@ -19,6 +20,8 @@ from CACScoringLib.models import (
     user_models_dir,
 )
 from CACScoringLib.models.bundle import METADATA, WEIGHTS, sha256_of
+
+SHIPPED = sorted(method.model for method in METHODS.values())
 
 
 @pytest.fixture
@@ -50,7 +53,7 @@ def test_an_imported_model_is_chosen_by_its_id_and_can_be_removed(store, tmp_pat
     bundle = import_model(a_bundle(tmp_path / "site-a"))
     assert (bundle.id, bundle.folder) == ("site-a", store / "site-a")
     assert find_model("site-a") == store / "site-a"
-    assert [folder.name for folder in installed_models()] == ["multibranch-unet", "site-a"]
+    assert [folder.name for folder in installed_models()] == [*SHIPPED, "site-a"]
     assert remove_model("site-a") == store / "site-a"
     assert not (store / "site-a").exists()
     with pytest.raises(ModelError, match="no model 'site-a'"):
@@ -151,7 +154,7 @@ def test_the_command_line_imports_lists_and_removes(store, tmp_path, capsys):
     assert main(["models", "import", str(tmp_path / "site")]) == 0
     assert "Imported site (method multibranch-unet" in capsys.readouterr().out
     assert main(["models", "list", "--format", "json"]) == 0
-    assert [entry["id"] for entry in json.loads(capsys.readouterr().out)] == ["multibranch-unet", "site"]
+    assert [entry["id"] for entry in json.loads(capsys.readouterr().out)] == [*SHIPPED, "site"]
     assert main(["models", "import", str(tmp_path / "site")]) == 2
     assert "imported before" in capsys.readouterr().err
     assert main(["models", "import", str(tmp_path / "site"), "--replace"]) == 0

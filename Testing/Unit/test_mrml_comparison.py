@@ -13,10 +13,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.methods.score_prediction import AttentionMap
+from CACScoringLib.mrml.attention import attention_volume, show_attention
 from CACScoringLib.mrml.comparison import (
     COMPARISON_ATTRIBUTE,
-    attention_volume,
-    show_attention,
     update_comparison_lesion_table,
     update_comparison_table,
 )

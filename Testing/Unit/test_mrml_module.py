@@ -439,7 +439,7 @@ def test_selectors_of_nodes_and_the_table_get_the_scene():
 def test_the_parameter_nodes_fields_are_the_choices_of_a_session():
     from dataclasses import fields
 
-    from CACScoringLib.mrml.session import ScoringChoices
+    from CACScoringLib.mrml.choices import ScoringChoices
 
     named = set(loaded().CACScoringParameterNode.__annotations__)
     assert named == {item.name for item in fields(ScoringChoices)} | {"volume", "segmentation"}

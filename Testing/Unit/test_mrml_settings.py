@@ -9,6 +9,7 @@ from test_models_store import a_bundle
 
 from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.installing import Installed, InstallError
+from CACScoringLib.methods.registry import METHODS
 from CACScoringLib.models import MODELS_VARIABLE
 from CACScoringLib.mrml.sample import load_sample, make_sample, sample_folder
 from CACScoringLib.mrml.scene import new_scene
@@ -80,7 +81,8 @@ def test_importing_and_removing_a_model(tmp_path):
     dialogs = Answers(a_bundle(tmp_path / "site"))
     actions = SettingsActions(settings, dialogs)
     assert actions.importModelFolder() == "site"
-    assert settings.models() == (("multibranch-unet", False), ("site", True))
+    shipped = sorted(method.model for method in METHODS.values())
+    assert settings.models() == (*((name, False) for name in shipped), ("site", True))
     dialogs.agrees = False
     assert actions.importModelFile() == ""  # it is there already, and is not replaced
     assert dialogs.asked == ["A model 'site' was imported before. Replace it?"]
@@ -88,7 +90,7 @@ def test_importing_and_removing_a_model(tmp_path):
     dialogs.agrees = True
     assert actions.importModelFolder() == "site"
     assert actions.removeModel("site")
-    assert settings.models() == (("multibranch-unet", False),)
+    assert settings.models() == tuple((name, False) for name in shipped)
 
 
 def test_what_goes_wrong_with_a_model_is_said(tmp_path):

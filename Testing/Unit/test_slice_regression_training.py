@@ -18,6 +18,7 @@ from CACScoringLib.training.attention import attention_hits
 from CACScoringLib.training.slice_regression import (
     RegressionSettings,
     RegressionTrainer,
+    following,
     slab_on_canvas,
     slice_index,
     split_patients,
@@ -136,6 +137,16 @@ def test_a_batch_is_the_slabs_with_their_scores(a_case, tmp_path):
     np.testing.assert_array_equal(again[0], x)
 
 
+def test_half_of_the_slices_hold_calcium_at_first_and_they_come_as_they_are_later(a_case, tmp_path):
+    settings = RegressionSettings(steps=10, batch=200, vary_walls=False)
+    trainer = RegressionTrainer([a_case], [], "agatston", TINY, settings, tmp_path)
+    natural = float((a_case.slab_agatston > 0).mean())
+    assert 0.0 < natural < 0.3
+    assert [(trainer.batch(step)[2] > 0).mean() for step in (0, 5)] == [0.5, 0.5]
+    later = np.mean([(trainer.batch(step)[2] > 0).mean() for step in (6, 7, 8, 9)])
+    assert later == pytest.approx(natural, abs=0.06)
+
+
 def test_every_slab_of_every_patient_can_be_drawn(a_case):
     index = slice_index([a_case, a_case])
     assert len(index) == 2 * len(a_case.slabs)
@@ -244,6 +255,19 @@ def test_a_written_bundle_runs_and_gives_what_its_networks_give(tmp_path):
     assert "Uncertainty: not measured" in bundle.card
 
 
+def test_the_second_target_starts_from_the_first_ones_weights(a_case, tmp_path):
+    settings = RegressionSettings(steps=8, batch=4)
+    first = RegressionTrainer([a_case], [], "agatston", TINY, settings, tmp_path / "first")
+    first.run()
+    second = RegressionTrainer([a_case], [], "volume", TINY, following(settings), tmp_path / "second", first.chosen())
+    assert second.settings.steps == 2
+    assert second.settings.learning_rate == pytest.approx(settings.learning_rate / 4)
+    for name, value in first.chosen().state_dict().items():
+        assert torch.equal(second.network.state_dict()[name], value)
+    second.run()
+    assert not torch.equal(second.network.kernels[0], first.chosen().kernels[0])
+
+
 def test_one_call_trains_everything_and_writes_a_bundle_that_goes_on_when_called_again(a_case, tmp_path, monkeypatch):
     from CACScoringLib.training import slice_regression
 
@@ -261,7 +285,8 @@ def test_one_call_trains_everything_and_writes_a_bundle_that_goes_on_when_called
     assert bundle.settings["networks"]["volume"]["shared_kernels"] is True
     assert "spread" not in bundle.settings
     assert "3 synthetic patients" in bundle.card
-    assert [what[1:] for what in told] == [(1, 2), (2, 2)] * 3
+    # The network of the volume starts from the other one and takes a quarter of the steps.
+    assert [what[1:] for what in told] == [(1, 2), (2, 2)] * 2 + [(1, 1)]
     told.clear()
-    train(3)
-    assert [what[1:] for what in told] == [(3, 3)] * 2
+    train(6)
+    assert [what[1:] for what in told] == [(n, 6) for n in (3, 4, 5, 6)] + [(2, 2)]

@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from CACScoringLib.findings import InputRefusedError, refuse, warning
+from CACScoringLib.inference.grids import Grid
 from CACScoringLib.inference.windows import CancelledError
 from CACScoringLib.methods.job_files import read_job, write_prediction
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.methods.registry import labels_voxels
+from CACScoringLib.methods.score_prediction import AttentionMap, ScorePrediction, heart_box
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -50,6 +53,32 @@ def by_threshold(ct, method, *, progress, cancelled, **options):
     return Prediction(method, "m1", "ab12", labels, lesion_index=index, lesion_probability=sure, findings=findings)
 
 
+def by_slices(ct, method="slice-regression", **options):
+    """Score a CT without labels: 12.5 in one slice, 100 in another, where the attention is."""
+    values = np.zeros((ct.shape[0], 2, 2), np.float32)
+    values[3, 1, 0] = 2.0
+    spacing = (ct.spacing_mm[0], *(step * n / 2 for step, n in zip(ct.spacing_mm[1:], ct.shape[1:], strict=True)))
+    offset = (0.0, *((big - small) / 2 for big, small in zip(spacing[1:], ct.spacing_mm[1:], strict=True)))
+    return ScorePrediction(
+        method,
+        "s1",
+        "cd" * 32,
+        scheme="screening-5",
+        preset="nlst-de-vos-2017",
+        category="100-400",
+        category_probability={"<1": 0.0, "1-10": 0.0, "10-100": 0.25, "100-400": 0.75, ">=400": 0.0},
+        agatston=112.5,
+        volume_mm3=90.0,
+        slice_z_mm=ct.spacing_mm[0] * np.array([2.0, 3.0]),
+        slice_agatston=np.array([12.5, 100.0], np.float32),
+        attention=AttentionMap(values, Grid(spacing, offset, values.shape)),
+        heart_box=heart_box(np.zeros(3), np.asarray(ct.spacing_mm) * ct.shape),
+        needs_review=True,
+        findings=(warning("slices-too-thick", "The slices are thick."),),
+        timings_s={"scores": 0.5},
+    )
+
+
 def process_command(folder: Path) -> list[str]:
     """A real process like the worker's, with ``by_threshold`` for the network."""
     code = (
@@ -76,7 +105,8 @@ class ScriptedProcess:
         """Do what the network would, and end."""
         job, ct = read_job(self.folder)
         nothing = {"progress": lambda *told: None, "cancelled": lambda: False}
-        write_prediction(self.folder, by_threshold(ct, job.method, **nothing))
+        predict = by_threshold if labels_voxels(job.method) else by_slices
+        write_prediction(self.folder, predict(ct, job.method, **nothing))
         self.say("done")
         self.exit_status = 0
 

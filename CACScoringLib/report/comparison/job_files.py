@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from CACScoringLib.ct.volume import CTVolume
-from CACScoringLib.inference.grids import Grid
 from CACScoringLib.methods.job_files import JobFileError, PredictJob, read_job, write_job
+from CACScoringLib.methods.score_files import attention_map, attention_place
 from CACScoringLib.methods.score_prediction import AttentionMap
 from CACScoringLib.models.json_files import json_object
 from CACScoringLib.report.comparison.files import JSON, SCHEMA, comparison_document
@@ -29,8 +28,6 @@ REQUEST, ATTENTION = "compare.json", "attention.npz"
 MAX_REQUEST_BYTES = 2**16
 MAX_RESULT_BYTES = 2**26
 """Thousands of lesions take a few megabytes."""
-MAX_ATTENTION_VALUES = 2**26
-"""512 slices of 256 x 256 cells take half of it."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +99,7 @@ def write_compare_result(folder: Path, compared: Comparison) -> None:
     maps = [(row.name, row.attention) for row in compared.done if row.attention is not None]
     np.savez(folder / ATTENTION, **{f"values_{number}": entry.values for number, (_, entry) in enumerate(maps)})
     document = comparison_document(compared) | {
-        "attention": [
-            {"method": name, "spacing_mm": entry.grid.spacing_mm, "offset_mm": entry.grid.offset_mm}
-            for name, entry in maps
-        ]
+        "attention": [{"method": name, **attention_place(entry)} for name, entry in maps]
     }
     temporary = folder / f"{JSON}.tmp"
     temporary.write_text(json.dumps(document, allow_nan=False), encoding="utf-8")
@@ -126,18 +120,9 @@ def read_compare_result(folder: Path) -> CompareResult:
             raise ValueError("is not a comparison")
         with np.load(folder / ATTENTION, allow_pickle=False) as arrays:
             attention = {
-                str(entry["method"]): _attention(arrays[f"values_{number}"], entry)
+                str(entry["method"]): attention_map(arrays[f"values_{number}"], entry)
                 for number, entry in enumerate(document.pop("attention"))
             }
         return CompareResult(document, attention)
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise JobFileError(f"The comparison cannot be read ({error}).") from error
-
-
-def _attention(values: np.ndarray, entry: Mapping[str, Any]) -> AttentionMap:
-    spacing, offset = (tuple(float(value) for value in entry[key]) for key in ("spacing_mm", "offset_mm"))
-    if values.ndim != 3 or values.dtype != np.float32 or values.size > MAX_ATTENTION_VALUES:
-        raise ValueError(f"attention of {values.dtype} and shape {values.shape}")
-    if len(spacing) != 3 or len(offset) != 3 or not min(spacing) > 0 or not np.isfinite([*spacing, *offset]).all():
-        raise ValueError("attention without a place")
-    return AttentionMap(values, Grid(spacing, offset, values.shape))

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from CACScoringLib.ct.volume import CTVolume
-from CACScoringLib.inference.grids import Grid, resample_linear
-from CACScoringLib.methods.score_prediction import AttentionMap, structure_box
+from CACScoringLib.inference.grids import Grid
+from CACScoringLib.methods.score_prediction import ScorePrediction, structure_box
+from CACScoringLib.report.attention import agatston_of_slices, heat_of_slice
 from CACScoringLib.report.comparison.result import Comparison, MethodResult
 from CACScoringLib.report.comparison.slices import coronary_by_slice
 from CACScoringLib.report.counted import counted_labels
@@ -76,13 +77,6 @@ def write_comparison_picture(path: Path, ct: CTVolume, compared: Comparison) -> 
     render_comparison(ct, compared).save(path)
 
 
-def heat_of_slice(attention: AttentionMap, ct: CTVolume, z: int) -> np.ndarray:
-    """Return an attention map on the pixels of one slice of the CT: float32 (y, x)."""
-    spacing = ct.spacing_mm
-    target = Grid(tuple(spacing), (z * spacing[0], 0.0, 0.0), (1, *ct.shape[1:]))
-    return resample_linear(attention.values, attention.grid, target)[0]
-
-
 def _tile(ct: CTVolume, row: MethodResult, labels: np.ndarray | None, z: int, view: View, highest: float) -> np.ndarray:
     if labels is not None:
         return outlined_tile(ct, labels, z, view)
@@ -108,14 +102,7 @@ def _agatston_of_slices(ct: CTVolume, row: MethodResult) -> dict[int, float]:
     """Return what each acquired slice adds to a method's total, as far as it says so."""
     if row.score is not None:
         return coronary_by_slice(row.score)
-    scores = getattr(row.prediction, "slice_agatston", None)
-    if scores is None:
-        return {}
-    out: dict[int, float] = {}
-    nearest = np.floor(np.asarray(row.prediction.slice_z_mm) / ct.spacing_mm[0] + 0.5).astype(int)
-    for z, value in zip(np.clip(nearest, 0, ct.shape[0] - 1).tolist(), scores, strict=True):
-        out[z] = out.get(z, 0.0) + float(value)
-    return out
+    return agatston_of_slices(ct, row.prediction) if isinstance(row.prediction, ScorePrediction) else {}
 
 
 def _chosen_slices(
