@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import Enum
 
@@ -34,6 +35,11 @@ class Finding:
     def as_dict(self) -> dict[str, str]:
         """Return the finding as ``scores.json`` writes it."""
         return {**asdict(self), "severity": self.severity.value}
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, object]) -> Finding:
+        """Read what ``as_dict`` has written; KeyError or ValueError where it is something else."""
+        return cls(Severity(entry["severity"]), str(entry["code"]), str(entry["message"]))
 
 
 def info(code: str, message: str) -> Finding:

@@ -138,20 +138,12 @@ def score_case(
     if labels is None:
         result, scores = None, _scores_without_labels(ct, prediction, settings)
     else:
-        result = _with_certainty(_score(ct, labels, settings, tuple(findings)), prediction)
+        result = _score(ct, labels, settings, tuple(findings))
+        result = result if prediction is None else prediction.judged(result)
         scores = result.as_dict()
     clock.lap("score")
     document = _document(source, prediction, scores, model, clock.seconds)
     return ScoredCase(ct, labels, prediction, result, document)
-
-
-def _with_certainty(result: CalciumScore, prediction: Prediction | None) -> CalciumScore:
-    """Return a score with how sure its method is, as far as that says so."""
-    if prediction is not None and prediction.lesion_index is not None and prediction.lesion_probability is not None:
-        result = result.with_confidence(prediction.lesion_index, prediction.lesion_probability)
-    if prediction is not None and prediction.uncertainty is not None:
-        result = result.with_uncertainty(prediction.uncertainty)
-    return result
 
 
 def write_case(case: ScoredCase, folder: Path, *, overview: bool = True) -> None:

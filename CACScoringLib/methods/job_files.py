@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
-from CACScoringLib.findings import Finding, Severity
+from CACScoringLib.findings import Finding
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.methods.score_files import score_arrays, score_entries, score_of
 from CACScoringLib.methods.score_prediction import ScorePrediction
@@ -178,10 +178,7 @@ def read_prediction(folder: Path, shape: tuple[int, int, int]) -> Prediction | S
             structures_offset_mm=_triple(document["structures_offset_mm"]),
             category_probability=dict(document["category_probability"]),
             uncertainty=_uncertainty(document.get("uncertainty")),
-            findings=tuple(
-                Finding(Severity(entry["severity"]), str(entry["code"]), str(entry["message"]))
-                for entry in document["findings"]
-            ),
+            findings=tuple(map(Finding.from_dict, document["findings"])),
             timings_s=dict(document["timings_s"]),
         )
     except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from CACScoringLib.findings import Finding
 from CACScoringLib.scoring.uncertainty import ScoreUncertainty
+
+if TYPE_CHECKING:
+    from CACScoringLib.scoring.result import CalciumScore
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,3 +57,9 @@ class Prediction:
     uncertainty: ScoreUncertainty | None = None
     findings: tuple[Finding, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
+
+    def judged(self, score: CalciumScore) -> CalciumScore:
+        """Return the score of these labels with how sure lesions and category are, as far as the method says so."""
+        if self.lesion_index is not None and self.lesion_probability is not None:
+            score = score.with_confidence(self.lesion_index, self.lesion_probability)
+        return score if self.uncertainty is None else score.with_uncertainty(self.uncertainty)

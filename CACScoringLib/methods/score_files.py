@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from CACScoringLib.findings import Finding, Severity
+from CACScoringLib.findings import Finding
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.methods.score_prediction import AttentionMap, HeartBox, ScorePrediction, heart_box
 from CACScoringLib.scoring.presets import PRESETS
@@ -79,10 +79,7 @@ def score_of(entries: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Sc
         attention=None if place is None else attention_map(arrays[ATTENTION], place),
         heart_box=_box(entries["heart_box"]),
         needs_review=None if entries["needs_review"] is None else bool(entries["needs_review"]),
-        findings=tuple(
-            Finding(Severity(entry["severity"]), str(entry["code"]), str(entry["message"]))
-            for entry in entries["findings"]
-        ),
+        findings=tuple(map(Finding.from_dict, entries["findings"])),
         timings_s={str(key): float(value) for key, value in entries["timings_s"].items()},
     )
 

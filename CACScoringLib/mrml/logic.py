@@ -161,8 +161,7 @@ class ScoringLogic:
             scores = self.computeScores(volumeNode, segmentationNode, kvp=kvp)
         except InputRefusedError:
             return None  # scoring says it again, to the person
-        scores = scores.with_confidence(prediction.lesion_index, prediction.lesion_probability)
-        return scores if prediction.uncertainty is None else scores.with_uncertainty(prediction.uncertainty)
+        return prediction.judged(scores)
 
     def computeScores(
         self,

@@ -18,6 +18,7 @@ from CACScoringLib.scoring.thresholds import choose_thresholds
 from CACScoringLib.scoring.uncertainty import REVIEW
 
 if TYPE_CHECKING:
+    from CACScoringLib.methods.prediction import Prediction
     from CACScoringLib.methods.score_prediction import ScorePrediction
 
 WITHOUT_LABELS = "score-without-labels"
@@ -58,8 +59,7 @@ def scores_without_labels(
         If the method says nothing, such as where it found no heart.
     """
     if prediction.agatston is None and prediction.category is None:
-        reason = next((finding.message for finding in prediction.findings), "The method found nothing to score.")
-        raise InputRefusedError(refuse("nothing-scored", reason))
+        raise InputRefusedError(nothing_scored(prediction))
     nothing = dict.fromkeys(field.name for field in fields(VesselScore))
     totals = {"agatston": prediction.agatston, "volume_mm3": prediction.volume_mm3}
     rules = get_preset(prediction.preset)
@@ -84,6 +84,12 @@ def scores_without_labels(
         "slices": _slices(ct, prediction),
         "findings": [finding.as_dict() for finding in said],
     }
+
+
+def nothing_scored(prediction: Prediction | ScorePrediction) -> Finding:
+    """Return why a method gave neither a total nor a category, in its own words where it has any."""
+    reason = next((finding.message for finding in prediction.findings), "The method found nothing to score.")
+    return refuse("nothing-scored", reason)
 
 
 def _calcium_found(prediction: ScorePrediction) -> bool:

@@ -15,6 +15,7 @@ from CACScoringLib.models import ModelError
 from CACScoringLib.report.comparison.lesions import lesion_differences
 from CACScoringLib.report.comparison.result import Comparison, MethodResult
 from CACScoringLib.report.comparison.slices import slice_differences
+from CACScoringLib.report.without_labels import nothing_scored
 from CACScoringLib.scoring import CalciumScore, score
 from CACScoringLib.scoring.settings import settle
 from CACScoringLib.scoring.uncertainty import REVIEW_SCHEME
@@ -191,10 +192,7 @@ def _labelled_row(
     row: MethodResult, result: CalciumScore, prediction: Prediction, known: tuple[Finding, ...]
 ) -> MethodResult:
     """Return the row of a method that labels voxels."""
-    if prediction.lesion_index is not None and prediction.lesion_probability is not None:
-        result = result.with_confidence(prediction.lesion_index, prediction.lesion_probability)
-    if prediction.uncertainty is not None:
-        result = result.with_uncertainty(prediction.uncertainty)
+    result = prediction.judged(result)
     sure = result.uncertainty
     return replace(
         row,
@@ -214,8 +212,7 @@ def _scored_row(row: MethodResult, prediction: ScorePrediction) -> MethodResult:
     """Return the row of a method that gives a score or a category, but no labels; a failed one if it gives neither."""
     agatston, category = (getattr(prediction, name, None) for name in ("agatston", "category"))
     if agatston is None and category is None:
-        reason = next((finding.message for finding in prediction.findings), "The method found nothing to score.")
-        return replace(row, failure=refuse("nothing-scored", reason))
+        return replace(row, failure=nothing_scored(prediction))
     return replace(
         row,
         agatston=agatston,
