@@ -42,6 +42,16 @@ class Finding:
         return cls(Severity(entry["severity"]), str(entry["code"]), str(entry["message"]))
 
 
+def readable_findings(entries: object) -> tuple[Finding, ...]:
+    """Read what ``as_dict`` has written where others may have changed it since; what is no finding is left out."""
+    known = {severity.value for severity in Severity}
+    return tuple(
+        Finding(Severity(entry["severity"]), str(entry.get("code", "")), str(entry.get("message", "")))
+        for entry in (entries if isinstance(entries, list) else [])
+        if isinstance(entry, dict) and entry.get("severity") in known
+    )
+
+
 def info(code: str, message: str) -> Finding:
     """Return an informative finding."""
     return Finding(Severity.INFO, code, message)

@@ -129,7 +129,7 @@ def score_case(
     if given is None:
         prediction = _predict(ct, settings, lambda done, words: tell(FINDING + done * (SCORING - FINDING), words))
         labels, findings = prediction.labels, prediction.findings
-        model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
+        model = prediction.model
         clock.lap("predict")
     else:
         labels, findings = given

@@ -16,6 +16,9 @@ SPECK_MM3 = 8.0
 LARGE_MM3 = 60.0
 """Islands from this volume on are hardly ever noise: they go by what is more probable."""
 MORE_PROBABLE = 0.5
+LEAVES_BELOW = 0.2
+"""A part leaves a coronary lesion only below this probability: beside the aorta and in noise the network wavers over
+parts of lesions that it is sure of."""
 SPECKS_OF_A_QUIET_SCAN = 300
 """Beyond this number of specks, the odds that a speck needs grow in proportion to it: most must be noise."""
 SPLIT_SHARE = 0.05
@@ -48,6 +51,8 @@ class DecisionSettings:
         Beyond this number of specks in a scan, a speck needs more.
     split_share : float
         A lesion is split when another label holds at least this share of it; above 1 never.
+    leaves_below : float
+        A part of a coronary lesion goes to no vessel only below this probability of being coronary.
     """
 
     coronary_probability: float = 0.5
@@ -57,6 +62,7 @@ class DecisionSettings:
     large_mm3: float = LARGE_MM3
     quiet_specks: float = SPECKS_OF_A_QUIET_SCAN
     split_share: float = SPLIT_SHARE
+    leaves_below: float = LEAVES_BELOW
 
     @classmethod
     def from_bundle(cls, settings: Mapping[str, object]) -> DecisionSettings:
@@ -109,9 +115,8 @@ def decide(
     other = _island_means(non_coronary, candidates)
     lesion_label = _label_of(mean, other, needed_probability(candidates.size_mm3, settings), settings)
     label = lesion_label[candidates.lesion]
-    # A part of a lesion leaves it, as the lesion itself would, for what is more probable; to join the coronaries
-    # out of a lesion that is not coronary it needs as much as a lesion does.
-    part_needs = np.where((label >= 1) & (label <= 4), MORE_PROBABLE, settings.coronary_probability)
+    # To join the coronaries out of a lesion that is not coronary, a part needs as much as a lesion does.
+    part_needs = np.where((label >= 1) & (label <= 4), settings.leaves_below, settings.coronary_probability)
     voxel_label = _label_of(calcium, non_coronary, part_needs, settings)
     for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3, settings.split_share):
         members = np.flatnonzero(candidates.lesion == number)

@@ -58,6 +58,11 @@ class Prediction:
     findings: tuple[Finding, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def model(self) -> dict[str, str]:
+        """Return which model said it, as score documents and tables keep it."""
+        return {"id": self.model_id, "sha256": self.model_sha256, "method": self.method}
+
     def judged(self, score: CalciumScore) -> CalciumScore:
         """Return the score of these labels with how sure lesions and category are, as far as the method says so."""
         if self.lesion_index is not None and self.lesion_probability is not None:

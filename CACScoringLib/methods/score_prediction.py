@@ -192,6 +192,11 @@ class ScorePrediction:
         """Return None: no voxel is labelled (as ``Prediction.labels`` says it)."""
         return
 
+    @property
+    def model(self) -> dict[str, str]:
+        """Return which model said it, as score documents and tables keep it."""
+        return {"id": self.model_id, "sha256": self.model_sha256, "method": self.method}
+
     def risk(self) -> dict[str, str]:
         """Return the group of the total in every scheme that needs nothing else; the own category always.
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from CACScoringLib.findings import Finding, Severity
+from CACScoringLib.findings import Finding, readable_findings
 
 FINDINGS_ATTRIBUTE = "CACScoring.Findings"
 """Attribute of a volume or segmentation: what was noticed about it."""
@@ -33,9 +33,4 @@ def write_findings(node: Any, findings: Iterable[Finding]) -> None:
 
 def read_findings(node: Any) -> tuple[Finding, ...]:
     """Return the findings that a node's attributes hold."""
-    severities = {severity.value for severity in Severity}
-    return tuple(
-        Finding(Severity(entry["severity"]), str(entry.get("code", "")), str(entry.get("message", "")))
-        for entry in read_json(node, FINDINGS_ATTRIBUTE, list) or ()
-        if isinstance(entry, dict) and entry.get("severity") in severities
-    )
+    return readable_findings(read_json(node, FINDINGS_ATTRIBUTE, list))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from CACScoringLib.cohort.request import PAGES, VIEWS, CohortRequest
 from CACScoringLib.cohort.views import CohortViews, ViewsError, views_from_json
 from CACScoringLib.cohort.worker import MODULE, REQUEST, write_request
-from CACScoringLib.findings import Finding, Severity, info, refuse
+from CACScoringLib.findings import Finding, info, readable_findings, refuse
 from CACScoringLib.mrml.processes import Launcher, module_command
 from CACScoringLib.mrml.worker_job import JobState, WorkerJob
 
@@ -88,7 +87,7 @@ class CohortJob(WorkerJob):
         for name in (VIEWS, REQUEST):
             (self._folder / name).unlink(missing_ok=True)
         self.views, self.fraction = views, 1.0
-        self.findings = tuple(_findings(self._event.get("findings")))
+        self.findings = readable_findings(self._event.get("findings"))
         self._remove_result()
         self.folder, self._folder, self.answered = self._folder, None, self.request
         self._end(JobState.DONE)
@@ -97,12 +96,3 @@ class CohortJob(WorkerJob):
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.folder = None
-
-
-def _findings(entries: Any) -> list[Finding]:
-    known = {severity.value for severity in Severity}
-    return [
-        Finding(Severity(entry["severity"]), str(entry.get("code", "")), str(entry.get("message", "")))
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and entry.get("severity") in known
-    ]

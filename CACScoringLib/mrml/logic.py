@@ -145,8 +145,7 @@ class ScoringLogic:
             raise InputRefusedError(without_labels(prediction.method))
         labels = labels_on_grid_of(prediction.labels, self.ct(volumeNode))
         update_segmentation(segmentationNode, labels, volumeNode, non_coronary=nonCoronary)
-        model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
-        write_json(segmentationNode, MODEL_ATTRIBUTE, model)
+        write_json(segmentationNode, MODEL_ATTRIBUTE, prediction.model)
         write_findings(segmentationNode, (*findings, *prediction.findings))
         write_certainty(segmentationNode, self._judged(volumeNode, segmentationNode, prediction, kvp))
         put_under_study(volumeNode.GetScene(), volumeNode, (segmentationNode,))
@@ -243,8 +242,7 @@ class ScoringLogic:
         scores = scores_without_labels(
             oriented_ct(self.ct(volumeNode, kvp)), prediction, preset=preset, demographics=demographics, findings=known
         )
-        model = {"id": prediction.model_id, "sha256": prediction.model_sha256, "method": prediction.method}
-        return scores_document(scores, model=model)
+        return scores_document(scores, model=prediction.model)
 
     def updateTable(self, tableNode: Any, scores: Any) -> None:
         """Fill a table with a row a vessel and a total."""

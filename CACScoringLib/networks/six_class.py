@@ -2,8 +2,9 @@
 
 After Nguyen 2025: five layers of 3x3 convolutions with 32, 64, 128, 256 and 512 filters, ReLU, each followed by 2x2 max
 pooling; flattened, 30 % dropout, a dense layer of 512 with ReLU, a softmax over six categories. The paper does not say
-how large its input is. Here the last maps are averaged to 3x3 cells before they are flattened, so that the dense layer,
-most of the weights, stays small.
+how large its input is, nor how the first weights are drawn. Here the last maps are averaged to 3x3 cells before they
+are flattened, so that the dense layer, most of the weights, stays small, and the weights are drawn as He 2015 (Delving
+deep into rectifiers) advises for ReLU without normalisation: with smaller ones nothing reaches the last layer.
 """
 
 from __future__ import annotations
@@ -64,6 +65,11 @@ class SixClassNet(nn.Module):
             nn.ReLU(),
             nn.Linear(self.config.dense, CATEGORIES),
         )
+        for layer in self.modules():
+            if isinstance(layer, (nn.Conv2d, nn.Linear)):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        nn.init.normal_(self.head[-1].weight, std=0.01)  # so that all categories are as probable at first
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of the categories."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from CACScoringLib.cohort.agreement import confusion_matrix, icc_2_1, kappa_of_matrix
-from CACScoringLib.inference.lesions import DecisionSettings, decide, voxelwise
+from CACScoringLib.inference.lesions import MORE_PROBABLE, DecisionSettings, decide, voxelwise
 from CACScoringLib.scoring.parts import vessel_agatston
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.scoring.uncertainty import REVIEW_SCHEME
@@ -58,6 +58,7 @@ def variants(settings: DecisionSettings) -> dict[str, DecisionSettings]:
         "left main odds not chosen (1)": replace(settings, left_main_odds=1.0, left_main_vessel_odds=1.0),
         "large lesions need as much as small ones": replace(settings, large_mm3=math.inf),
         "specks of noisy scans need no more": replace(settings, quiet_specks=math.inf),
+        "parts leave a coronary lesion below one half": replace(settings, leaves_below=MORE_PROBABLE),
         "lesions are never split": replace(settings, split_share=1.1),
     }
 

@@ -27,7 +27,7 @@ PAPER_EPOCHS = 15
 
 @dataclass(frozen=True)
 class SixClassSettings(SliceTrainingSettings):
-    """The paper's batch of 32 and learning rate of 1e-4, halved down to 1e-6.
+    """The paper's batch of 32 and lowest learning rate of 1e-6; the first one is five times the paper's 1e-4.
 
     Attributes
     ----------
@@ -38,15 +38,19 @@ class SixClassSettings(SliceTrainingSettings):
     lowest_rate : float
     move : bool
         Shift the field at random by up to 8 mm, as the middle of a found box differs from the true one.
+    rare_share : float
+        For labels of the slices: share of the steps in which a rare category is drawn more often, in proportion to the
+        square root of its slices; then slices come as they are, so that the network says how probable it is.
     """
 
     batch: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-4
     warmup_steps: int = 0
     epoch_steps: int = 0
     patience: int = 2
     lowest_rate: float = 1e-6
     move: bool = True
+    rare_share: float = 0.7
 
 
 @dataclass
@@ -115,6 +119,18 @@ def class_weights(labels: np.ndarray) -> np.ndarray:
     return np.where(count > 0, len(labels) / (CATEGORIES * np.maximum(count, 1)), 0.0).astype(np.float32)
 
 
+def rare_first(labels: np.ndarray) -> np.ndarray:
+    """Return how often to draw each slice, so that a category comes as the square root of its slices: sums to 1.
+
+    Examples
+    --------
+    >>> [round(float(share), 3) for share in rare_first(np.array([0, 0, 0, 0, 1]))]
+    [0.167, 0.167, 0.167, 0.167, 0.333]
+    """
+    share = 1.0 / np.sqrt(np.bincount(labels, minlength=CATEGORIES)[labels])
+    return share / share.sum()
+
+
 def aggregation_of(cases: Sequence[SliceCase], labelling: str) -> Aggregation:
     """Return how slices become a patient: for slice-wise labels, with the mean score of each category's slices.
 
@@ -159,16 +175,21 @@ class SixClassTrainer(SliceTrainer):
         self.cases, self.validation, self.labelling = cases, validation, labelling
         self.labels = [slice_labels(case, labelling) for case in cases]
         self.index = np.array([(c, n) for c, label in enumerate(self.labels) for n in range(len(label))])
-        self.weights = class_weights(np.concatenate(self.labels))
+        label = np.concatenate(self.labels)
+        # Few slices hold much calcium: their weights would be hundreds, and one slice would sway a step.
+        self.weights = class_weights(label) if labelling == "patient" else np.ones(CATEGORIES, np.float32)
+        self.rare_first = rare_first(label) if labelling == "slice" else None
         self.epoch_steps = settings.epoch_steps or -(-len(self.index) // settings.batch)
         self.plateau = Plateau(settings.learning_rate, settings.lowest_rate, settings.patience)
         self.best = deepcopy(self.average)
 
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return slices (n, 1, size, size) of all patients in random order, and their categories (n,)."""
-        chosen = self.index[rng.integers(len(self.index), size=self.settings.batch)]
+        s, rng = self.settings, np.random.default_rng([self.settings.seed, step])
+        share = self.rare_first if step < s.rare_share * s.steps else None
+        chosen = self.index[rng.choice(len(self.index), size=s.batch, p=share)]
         size = self.network.config.size
-        rng = rng if self.settings.move else None
+        rng = rng if s.move else None
         x = [field_of(self.cases[c].slices[n : n + 1], size, rng) for c, n in chosen]
         return np.concatenate(x)[:, None], np.array([self.labels[c][n] for c, n in chosen])
 

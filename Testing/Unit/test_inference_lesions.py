@@ -118,5 +118,18 @@ def test_a_part_in_doubt_stays_with_its_coronary_lesion_and_does_not_leave_a_val
     assert set(valvular.label) == {12}
 
 
+@pytest.mark.parametrize(("probability", "label"), [(0.15, 12), (0.25, 2), (0.45, 2)])
+def test_a_part_leaves_its_coronary_lesion_only_when_it_is_hardly_coronary(probability, label):
+    c = candidates_of(bar())
+    far = c.index[:, 2] >= 27
+    part = [1 - probability, 0.0, probability, 0.0, 0.0]
+    calcium = np.where(far[:, None], part, [0.0, 0.0, 1.0, 0.0, 0.0]).astype(np.float32)
+    out = decide(c, calcium, sure(np.full(len(c.index), 2)), 1.0)
+    assert set(out.label[far]) == {label}
+    assert set(out.label[~far]) == {2}
+    stays = decide(c, calcium, sure(np.full(len(c.index), 2)), 1.0, DecisionSettings(leaves_below=0.1))
+    assert set(stays.label) == {2}
+
+
 def test_settings_are_read_from_a_bundle_and_missing_ones_keep_their_default():
     assert DecisionSettings.from_bundle({"coronary_probability": 0.7, "network": {}}) == DecisionSettings(0.7)
