@@ -75,6 +75,16 @@ def test_the_calcium_of_the_aortic_root_of_the_pet_ct_is_not_coronary():
     assert np.mean((labels == 11) | (labels == 12)) > 0.75
 
 
+def test_the_pale_right_coronary_lesion_of_the_pet_ct_is_found_whole():
+    """90 mm3 in z 59-61 around (232, 159), in the right atrioventricular groove."""
+    ct, _ = read("acrin-petct-042")
+    volume, vessels = coronary_mm3("acrin-petct-042", (59, 61), (154, 164), (225, 240))
+    dense = np.count_nonzero(ct.hu[59:62, 154:165, 225:241] >= 130) * ct.voxel_volume_mm3
+    assert volume == pytest.approx(90, abs=2)
+    assert volume > 0.9 * dense
+    assert vessels == {4}
+
+
 @pytest.mark.parametrize(("x", "y"), [(305, 215), (320, 208)])
 def test_the_two_small_left_lesions_of_the_screening_ct_are_found(x, y):
     volume, vessels = coronary_mm3("nlst-101287", (71, 74), (y - 6, y + 6), (x - 6, x + 6))
