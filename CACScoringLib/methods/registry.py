@@ -76,6 +76,14 @@ METHODS: dict[str, MethodInfo] = {
         "slice-regression",
         labels_voxels=False,
     ),
+    "six-class": MethodInfo(
+        "six-class",
+        "Six categories: every slice of the heart is put into a risk category, without a score",
+        "Nguyen 2025",
+        "CACScoringLib.methods.six_class:predict_six_class",
+        "six-class",
+        labels_voxels=False,
+    ),
 }
 
 IMPORTED = MethodInfo(
