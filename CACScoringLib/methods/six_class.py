@@ -8,7 +8,7 @@ slices become a patient is not said. Two labellings are possible here, and the a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -90,10 +90,19 @@ class Aggregation:
         What the network was trained on (``LABELLINGS``).
     slice_agatston : tuple of float
         For ``slice``: mean Agatston score of a training slice of each category.
+    calcified_from : float
+        For ``slice``: a slice adds to the sum where it is calcified with at least this probability.
     """
 
     labelling: str = "patient"
     slice_agatston: tuple[float, ...] = ()
+    calcified_from: float = 0.5
+
+    @classmethod
+    def from_bundle(cls, settings: Mapping[str, object]) -> Aggregation:
+        """Read it from a model bundle's settings."""
+        means = tuple(float(score) for score in settings.get("slice_agatston", ()))
+        return cls(str(settings["labelling"]), means, float(settings.get("calcified_from", 0.5)))
 
     def __post_init__(self) -> None:
         if self.labelling not in LABELLINGS:
@@ -108,7 +117,7 @@ def aggregate(probability: np.ndarray, how: Aggregation) -> tuple[int, np.ndarra
 
     ``patient``: the probabilities of all slices are averaged, and the most probable category is taken. ``slice``: every
     slice adds its expected Agatston score, the sum of probability times mean score of the category; the sum decides the
-    category. A slice counts there only where it more likely than not has calcium, or noise in many empty slices
+    category. A slice counts there only where it is calcified with enough probability, or noise in many empty slices
     would add up.
 
     Parameters
@@ -127,7 +136,8 @@ def aggregate(probability: np.ndarray, how: Aggregation) -> tuple[int, np.ndarra
     if how.labelling == "patient":
         share = probability.astype(float).mean(axis=0)
         return int(share.argmax()), share, None
-    score = np.where(probability[:, 0] < 0.5, probability @ np.asarray(how.slice_agatston), 0.0)
+    calcified = 1.0 - probability[:, 0] >= how.calcified_from
+    score = np.where(calcified, probability @ np.asarray(how.slice_agatston), 0.0)
     total = float(score.sum())
     category = SCHEMES[SCHEME].index(counted(total))
     return category, np.eye(probability.shape[1])[category], total
@@ -188,7 +198,7 @@ def predict_six_class(
 ) -> ScorePrediction:
     """Put a CT into one of six categories; the parameters are those of ``predict_slice_regression``."""
     run = networks or _networks(bundle.folder, bundle.sha256, device)
-    how = Aggregation(bundle.settings["labelling"], tuple(bundle.settings.get("slice_agatston", ())))
+    how = Aggregation.from_bundle(bundle.settings)
     tell = Teller(progress, cancelled)
     tell(0.0, "Finding the heart")
     clock = time.perf_counter()

@@ -287,7 +287,7 @@ def train_six_class(
         Called with what is being done, how many steps of it are done, and of how many.
     """
     from CACScoringLib.training.six_class_bundle import write_six_class_bundle
-    from CACScoringLib.training.six_class_evaluation import evaluate_six_class, review_limit
+    from CACScoringLib.training.six_class_evaluation import chosen_aggregation, evaluate_six_class, review_limit
 
     if labelling not in LABELLINGS:
         raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
@@ -307,7 +307,8 @@ def train_six_class(
     if resume:
         trainer.resume()
     trainer.run(steps_of(tick, "categories", steps))
-    network, how = trainer.chosen(), aggregation_of(training, labelling)
+    network = trainer.chosen()
+    how = chosen_aggregation(network, validation, aggregation_of(training, labelling), device=device)
     limit = None if not validation else review_limit(evaluate_six_class(network, validation, how, device=device))
     run = {"patients": patients, "validation_patients": len(held), **asdict(settings)}
     return write_six_class_bundle(

@@ -64,6 +64,7 @@ def write_six_class_bundle(
         "localisers": localisers.config.as_dict(),
         "network": network.config.as_dict(),
         "slice_agatston": list(how.slice_agatston),
+        "calcified_from": how.calcified_from,
         "review_below": review_below,
     }
     names = {str(n): group for n, group in enumerate(SCHEMES[SCHEME].groups)}

@@ -25,6 +25,8 @@ FOLDS = 5
 LEAST_PATIENTS = 20
 """Fewer validation patients give no limit for review."""
 REVIEW_SENSITIVITY = 0.9
+TRIED_SHARES = tuple(round(0.3 + 0.05 * n, 2) for n in range(14))
+"""From which probability of calcium a slice may count: 0.3 to 0.95."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,34 @@ def evaluate_six_class(
     return evaluation_of([row_of(network, case, how, device) for case in cases], how.labelling)
 
 
+def chosen_aggregation(
+    network: object, cases: Sequence[SliceCase], how: Aggregation, *, device: str = "cpu"
+) -> Aggregation:
+    """Choose from which probability a slice counts, on validation patients: the best linear kappa of the patients.
+
+    Parameters
+    ----------
+    network : SixClassNet
+        In evaluation mode.
+    cases : sequence of SliceCase
+        Patients that it was not trained on; without them, and for ``patient``, nothing is chosen.
+    how : Aggregation
+    """
+    if how.labelling != "slice" or not len(cases):
+        return how
+    said = [classify_slices(network, field_of(case.slices, network.config.size, None), device) for case in cases]
+    truth = [patient_category(case) for case in cases]
+
+    def kappa(tried: Aggregation) -> float:
+        given = [aggregate(probability, tried)[0] for probability in said]
+        return float(
+            np.nan_to_num(kappa_of_matrix(confusion_matrix(truth, given, CATEGORIES), "linear").value, nan=-1.0)
+        )
+
+    tried = [replace(how, calcified_from=share) for share in TRIED_SHARES]
+    return max(tried, key=lambda each: (kappa(each), -abs(each.calcified_from - how.calcified_from)))
+
+
 def row_of(network: object, case: SliceCase, how: Aggregation, device: str = "cpu") -> SixClassRow:
     """Return the result of one patient."""
     probability = classify_slices(network, field_of(case.slices, network.config.size, None), device)
@@ -234,7 +264,8 @@ def cross_validate(
         if resume:
             trainer.resume()
         trainer.run(None if tick is None else lambda step, losses, n=number: tick(n, step, losses))
-        network, how = trainer.chosen(), aggregation_of(training, labelling)
+        network = trainer.chosen()
+        how = chosen_aggregation(network, validation, aggregation_of(training, labelling), device=settings.device)
         for n in np.flatnonzero(tested):
             rows[int(n)] = row_of(network, cases[n], how, settings.device)
     return evaluation_of([rows[n] for n in range(len(cases))], labelling)

@@ -114,6 +114,15 @@ def test_slice_wise_labels_add_up_expected_scores():
     assert category == 3
     np.testing.assert_array_equal(share, np.eye(6)[3])
     assert aggregate(np.eye(6)[[0, 0]], Aggregation("slice", MEANS))[0] == 0
+    assert aggregate(probability, Aggregation("slice", MEANS, calcified_from=1.1))[2] == 0
+    everything = aggregate(probability, Aggregation("slice", MEANS, calcified_from=0.0))[2]
+    assert everything == pytest.approx(102.5 + 0.1 * MEANS[5])
+
+
+def test_the_aggregation_is_read_from_a_bundle_and_older_ones_count_from_one_half():
+    assert Aggregation.from_bundle({"labelling": "patient", "slice_agatston": []}) == Aggregation("patient")
+    settings = {"labelling": "slice", "slice_agatston": list(MEANS), "calcified_from": 0.7}
+    assert Aggregation.from_bundle(settings) == Aggregation("slice", MEANS, 0.7)
 
 
 def test_unknown_labellings_and_missing_means_are_refused():

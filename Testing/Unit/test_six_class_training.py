@@ -25,6 +25,7 @@ from CACScoringLib.training.six_class import (
 from CACScoringLib.training.six_class_bundle import write_six_class_bundle
 from CACScoringLib.training.six_class_evaluation import (
     SixClassRow,
+    chosen_aggregation,
     class_report,
     cross_validate,
     evaluate_six_class,
@@ -185,6 +186,30 @@ def test_a_category_that_never_occurs_does_not_count():
     report = class_report(np.diag([4, 0, 2, 0, 0, 0]))
     assert np.isnan(report.recall[1])
     assert report.means == (1, 1, 1)
+
+
+def test_validation_patients_choose_from_which_probability_a_slice_counts(cases, monkeypatch):
+    """Empty slices look calcified with 0.6, calcified ones with 0.9: any limit between is right."""
+
+    def said(network, slices, device):
+        out = np.tile([0.4, 0.0, 0.6, 0.0, 0.0, 0.0], (len(slices), 1))
+        case = next(
+            c
+            for c in cases
+            if len(c.slices) == len(slices) and slices.tobytes() == field_of(c.slices, 48, None).tobytes()
+        )
+        out[case.slice_agatston > 0] = [0.1, 0.0, 0.9, 0.0, 0.0, 0.0]
+        return out
+
+    monkeypatch.setattr("CACScoringLib.training.six_class_evaluation.classify_slices", said)
+    how = aggregation_of(cases, "slice")
+    chosen = chosen_aggregation(AlwaysTwo(), cases, how)
+    assert 0.6 < chosen.calcified_from <= 0.9
+    assert chosen.slice_agatston == how.slice_agatston
+    # of the limits that are right the one nearest to one half
+    assert chosen.calcified_from == 0.65
+    assert chosen_aggregation(AlwaysTwo(), [], how) == how
+    assert chosen_aggregation(AlwaysTwo(), cases, Aggregation("patient")) == Aggregation("patient")
 
 
 class AlwaysTwo:
