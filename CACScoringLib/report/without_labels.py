@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from CACScoringLib.methods.score_prediction import ScorePrediction
 
 WITHOUT_LABELS = "score-without-labels"
+FROM_CATEGORIES = "score-from-categories"
+"""The total is no measurement: every slice was put into a category, and adds what slices of it mostly have."""
 
 
 def scores_without_labels(
@@ -51,7 +53,8 @@ def scores_without_labels(
     dict
         As of labels, with ``vessels`` and ``lesions`` empty, and None for what needs voxels. In addition ``category``
         (``scheme``, ``group``, ``probability``, ``calcium_found``, ``needs_review``) and ``slices``
-        (acquired slices, with ``agatston`` or ``calcium_probability``).
+        (acquired slices, with ``agatston`` or ``calcium_probability``). ``patient`` is None for a total that comes from
+        the slices' categories: too rough for percentiles.
 
     Raises
     ------
@@ -77,7 +80,7 @@ def scores_without_labels(
             "calcium_found": _calcium_found(prediction),
             "needs_review": prediction.needs_review,
         },
-        "patient": _patient(prediction.agatston, demographics),
+        "patient": None if _from_categories(prediction) else _patient(prediction.agatston, demographics),
         "preset": {**rules.as_dict(), "threshold_hu": thresholds.calcium, "learned": True},
         "acquisition": ct.acquisition.as_dict(),
         "lesions": [],
@@ -101,6 +104,10 @@ def _calcium_found(prediction: ScorePrediction) -> bool:
     return prediction.category != get_scheme(prediction.scheme).groups[0]
 
 
+def _from_categories(prediction: ScorePrediction) -> bool:
+    return prediction.agatston is not None and prediction.slice_category_probability is not None
+
+
 def _findings(prediction: ScorePrediction, preset: str | None) -> tuple[Finding, ...]:
     ignored = "" if preset in (None, prediction.preset) else f", not from {preset}"
     message = (
@@ -108,6 +115,9 @@ def _findings(prediction: ScorePrediction, preset: str | None) -> tuple[Finding,
         f"Its score was learned from the preset {prediction.preset}{ignored}."
     )
     out = (info(WITHOUT_LABELS, message),)
+    if _from_categories(prediction):
+        words = "The total adds up what slices of a category mostly have: take the category, not the number."
+        out += (info(FROM_CATEGORIES, words),)
     if prediction.needs_review:
         words = f"The category {prediction.category} ({prediction.scheme}) is in doubt: look at the scan."
         out += (warning(REVIEW, words),)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from CACScoringLib.training.cases import TrainingCase
 
 TRAINABLE = ("multibranch-unet", *OTHER_METHODS)
-"""Methods that ``train`` knows; those without shipped weights cannot be chosen for scoring yet."""
+"""Methods that ``train`` knows."""
 LAYOUTS = ("coca", "orcascore", "plain")
 """As in ``training/datasets``, which is read only when it is used."""
 PATIENTS, STEPS = 480, 2400

@@ -18,10 +18,10 @@ from CACScoringLib.batch.worker import Job, score_job
 from CACScoringLib.cli import main
 from CACScoringLib.ct import load_ct
 from CACScoringLib.findings import warning
-from CACScoringLib.methods.registry import METHODS, MethodInfo
 from CACScoringLib.methods.score_prediction import ScorePrediction
 from CACScoringLib.report.overview_without_labels import MAX_SLICES, render_overview_without_labels
 from CACScoringLib.report.without_labels import scores_without_labels
+from CACScoringLib.scoring.percentiles import Demographics
 
 SIX_CLASSES = np.array([[0.9, 0.1, 0, 0, 0, 0], [0.1, 0.2, 0.7, 0, 0, 0]], np.float32)
 
@@ -52,8 +52,6 @@ def slices(monkeypatch):
 
 @pytest.fixture
 def categories(monkeypatch):
-    named = MethodInfo("six-class", "Categories", "", "nowhere:nothing", "c1", labels_voxels=False)
-    monkeypatch.setitem(METHODS, "six-class", named)
     monkeypatch.setattr("CACScoringLib.methods.predict", by_categories)
 
 
@@ -124,6 +122,19 @@ def test_a_category_alone_is_a_result_too(categories, scan, tmp_path, capsys):
     document = json.loads((tmp_path / "out" / "scores.json").read_text())
     assert document["total"]["agatston"] is None
     assert [row["calcium_probability"] for row in document["slices"]] == pytest.approx([0.1, 0.9])
+
+
+def test_a_total_made_of_categories_says_so_and_gives_no_percentile(scan):
+    ct = load_ct(scan)
+    person = Demographics(age_years=60, sex="M")
+    rough = replace(by_categories(ct, "six-class"), agatston=60.0)
+    document = scores_without_labels(ct, rough, demographics=person)
+    assert document["total"]["agatston"] == 60.0
+    assert document["patient"] is None
+    assert "score-from-categories" in [finding["code"] for finding in document["findings"]]
+    regressed = scores_without_labels(ct, by_slices(ct), demographics=person)
+    assert regressed["patient"]["arterial_age_years"] > 0
+    assert "score-from-categories" not in [finding["code"] for finding in regressed["findings"]]
 
 
 def test_a_total_below_1_is_no_calcium(scan):
