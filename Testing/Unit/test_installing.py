@@ -218,6 +218,14 @@ def test_requirements_have_lower_bounds_no_pins_and_nothing_that_slicer_bundles(
         assert f'"{line}"' in pyproject, f"{line} is not what pyproject.toml asks for"
 
 
+@pytest.mark.parametrize("file", ["requirements.txt", "requirements-cohort.txt"])
+def test_slicer_never_gets_a_second_gdcm(file):
+    """Its symbols are those of GDCM inside ITK: with both in the process Slicer crashes when it is closed."""
+    lines = [line for line in (ROOT / "Resources" / file).read_text().splitlines() if not line.startswith("#")]
+    assert lines
+    assert not [line for line in lines if "gdcm" in line.lower()]
+
+
 def test_looking_for_what_is_missing_imports_none_of_it():
     code = (
         "import sys; from CACScoringLib.installing import Installer, installed_version\n"
