@@ -246,12 +246,15 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from CACScoringLib.methods.registry import METHODS
     from CACScoringLib.training.evaluation import ROWS, run_id, run_patients, summarize
     from CACScoringLib.training.evaluation_page import update_page, write_evaluation
+    from CACScoringLib.training.methods_evaluation import measured_with_all
 
     bundle = open_bundle(args.model or METHODS[args.method].model)
     wanted = evaluation_patients(args.patients, args.first_seed)
     run = run_id(bundle, args.method, args.preset, mimics=args.mimics)
     if args.no_resume:
         (args.output / ROWS).unlink(missing_ok=True)
+    anew = args.no_resume or args.mimics
+    known = [] if anew else measured_with_all(args.output, args.method, bundle, args.preset)
     with progress_display() as progress:
         task = progress.add_task("Evaluating", total=len(wanted))
         results = run_patients(
@@ -262,6 +265,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
             preset=args.preset,
             run=run,
             mimics=tuple(args.mimics),
+            known=known,
             workers=args.workers,
             tick=lambda text: progress.update(task, advance=1, description=f"Evaluated {text}"),
         )

@@ -70,6 +70,7 @@ def run_patients(
     preset: str,
     run: str = "",
     mimics: tuple[str, ...] = (),
+    known: Iterable[PatientResult] = (),
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
 ) -> list[PatientResult]:
@@ -85,6 +86,8 @@ def run_patients(
         From ``run_id``: only lines with the same are used again.
     mimics : tuple of str
         What every patient has, as in ``PhantomOptions``.
+    known : iterable of PatientResult
+        The same results, measured elsewhere (``methods_evaluation.measured_with_all``); not run again either.
     workers : int
     tick : callable, optional
         Called with a text after every patient, those already there included.
@@ -92,6 +95,8 @@ def run_patients(
     wanted = list(wanted)
     path = folder / ROWS
     results = earlier_results(path, run, wanted)
+    missing = set(wanted) - {(result.protocol, result.seed) for result in results}
+    results += [result for result in known if (result.protocol, result.seed) in missing]
     tell = tick or (lambda text: None)
     for result in results:
         tell(f"{result.protocol} {result.seed}")

@@ -13,6 +13,7 @@ from CACScoringLib.models import ModelBundle, ModelError, open_bundle
 from CACScoringLib.models.bundle import WEIGHTS
 from CACScoringLib.training.evaluated_patient import EvaluatedPatient, evaluate_methods
 from CACScoringLib.training.evaluation import CODE, SCHEME, append_results, run_id
+from CACScoringLib.training.patient_result import PatientResult
 
 ROWS = "methods.jsonl"
 CODE_OF_METHODS = (
@@ -92,6 +93,22 @@ def read_rows(
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
     return lines + [_line(result, runs[result.method]) for result in known.values()], known
+
+
+def measured_with_all(folder: Path, method: str, bundle: ModelBundle, preset: str) -> list[PatientResult]:
+    """Return what ``evaluate all`` has measured of a method, with the same weights, settings and code.
+
+    Parameters
+    ----------
+    folder : Path
+        Its ``--output``.
+    method : str
+    bundle : ModelBundle
+    preset : str
+    """
+    chosen = ChosenMethod(method, bundle, run_id(bundle, method, preset, CODE_OF_METHODS))
+    _, known = read_rows(folder / ROWS, [chosen])
+    return [result.patient for result in known.values()]
 
 
 def run_methods(

@@ -197,6 +197,16 @@ def test_results_of_other_weights_settings_or_code_are_not_used_again(tmp_path, 
     assert len((tmp_path / ROWS).read_text(encoding="utf-8").splitlines()) == 2
 
 
+def test_what_was_measured_elsewhere_is_not_measured_again_and_kept(tmp_path, evaluated):
+    known = [replace(result, seconds=7.0) for result in run(tmp_path / "all", [1, 2, 5])]
+    evaluated.clear()
+    assert [r.seed for r in run(tmp_path / "one", [2, 3], known=known)] == [2, 3]
+    assert evaluated == [3]
+    again = run(tmp_path / "one", [2, 3])
+    assert evaluated == [3]
+    assert [r.seconds for r in again if r.seed == 2] == [7.0]
+
+
 def test_patients_that_nobody_asked_for_are_left_out(tmp_path, evaluated):
     run(tmp_path, [1, 2, 3])
     assert [r.seed for r in run(tmp_path, [2])] == [2]

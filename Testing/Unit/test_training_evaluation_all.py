@@ -24,7 +24,7 @@ from CACScoringLib.training.evaluated_patient import EvaluatedPatient, evaluate_
 from CACScoringLib.training.evaluation import run_id
 from CACScoringLib.training.evaluation_page import BEGIN, END
 from CACScoringLib.training.method_slices import slice_categories, true_slice_agatston
-from CACScoringLib.training.methods_evaluation import ROWS, choose_methods, megabytes, run_methods
+from CACScoringLib.training.methods_evaluation import ROWS, choose_methods, measured_with_all, megabytes, run_methods
 from CACScoringLib.training.patient_result import evaluate_patient
 
 PRESET, SCHEME = "agatston-1990", "spect-pet-4"
@@ -199,6 +199,16 @@ def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path, generated, bundles
     assert list(results) == list(samples.METHODS)
     assert all([r.patient.seed for r in rows] == [1, 2] for rows in results.values())
     assert len((tmp_path / ROWS).read_text(encoding="utf-8").splitlines()) == 6
+
+
+def test_one_method_alone_takes_what_was_measured_with_all(tmp_path, generated, bundles):
+    both = run(tmp_path, [1, 2])
+    bundle = choose_methods(PRESET, ["labels"])[0].bundle
+    assert measured_with_all(tmp_path, "labels", bundle, PRESET) == [r.patient for r in both["labels"]]
+    assert measured_with_all(tmp_path, "labels", bundle, "nlst-de-vos-2017") == []
+    assert measured_with_all(tmp_path / "elsewhere", "labels", bundle, PRESET) == []
+    bundles("labels", 2.0)
+    assert measured_with_all(tmp_path, "labels", choose_methods(PRESET, ["labels"])[0].bundle, PRESET) == []
 
 
 def test_lines_of_methods_and_patients_that_nobody_asked_for_are_kept(tmp_path, generated, bundles):
