@@ -16,6 +16,7 @@ from comparison_samples import (
 )
 
 from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.methods.score_prediction import ScorePrediction
 from CACScoringLib.report.attention import heat_of_slice
 from CACScoringLib.report.comparison import MethodChoice, compare_methods
 from CACScoringLib.report.comparison import picture as picture_module
@@ -108,6 +109,25 @@ def test_a_method_without_a_result_has_no_column_but_its_reason(compared, monkey
     assert "Agatston 120" in written
     assert "screening-5 100-400  needs review" in written
     assert BROKEN not in written
+
+
+def test_slices_that_were_put_into_categories_say_how_probably_they_are_calcified(compared, monkeypatch):
+    def by_categories(ct, method, **options):
+        if method != SLICES:
+            return predict(ct, method, **options)
+        said = np.array([[0.25, 0.75, 0, 0, 0, 0], [0.98, 0.02, 0, 0, 0, 0]], np.float32)
+        z_mm = np.array([9.0, 15.0])  # slices 3 and 5
+        return ScorePrediction(method, "c1", "", "nguyen-6", ">0-10", slice_z_mm=z_mm, slice_category_probability=said)
+
+    written = []
+    monkeypatch.setattr(picture_module.Page, "text", lambda self, x, y, words, **options: written.append(words) or x)
+    render_comparison(a_ct(), compare_methods(a_ct(), CHOICES, predict=by_categories))
+    assert written.count("calcium 75%") == written.count("calcium 2%") == 1
+    assert sum(words.startswith("calcium") for words in written) == 2
+    written.clear()
+    render_comparison(a_ct(), compared)
+    assert not [words for words in written if words.startswith("calcium")]
+    assert "16.0" in written
 
 
 def test_scans_without_calcium_show_slices_all_the_same():

@@ -9,7 +9,7 @@ import numpy as np
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.methods.score_prediction import ScorePrediction, structure_box
-from CACScoringLib.report.attention import agatston_of_slices, heat_of_slice
+from CACScoringLib.report.attention import agatston_of_slices, calcium_of_slices, heat_of_slice
 from CACScoringLib.report.comparison.result import Comparison, MethodResult
 from CACScoringLib.report.comparison.slices import coronary_by_slice
 from CACScoringLib.report.counted import counted_labels
@@ -61,7 +61,7 @@ def render_comparison(ct: CTVolume, compared: Comparison, limit: int = MOST_ROWS
     for number_of, row in enumerate(columns):
         x = MARGIN_PX + number_of * (TILE_PX + GAP_PX)
         _draw_head(page, x, row)
-        by_slice = _agatston_of_slices(ct, row)
+        by_slice = _words_of_slices(ct, row)
         highest = 0.0 if row.attention is None else float(row.attention.values.max(initial=0.0))
         for place, z in enumerate(chosen):
             y = HEADER_PX + place * (TILE_PX + CAPTION_PX + GAP_PX)
@@ -103,6 +103,14 @@ def _agatston_of_slices(ct: CTVolume, row: MethodResult) -> dict[int, float]:
     if row.score is not None:
         return coronary_by_slice(row.score)
     return agatston_of_slices(ct, row.prediction) if isinstance(row.prediction, ScorePrediction) else {}
+
+
+def _words_of_slices(ct: CTVolume, row: MethodResult) -> dict[int, str]:
+    """Return what a method says of each acquired slice: its share of the total, else how probably it is calcified."""
+    score = _agatston_of_slices(ct, row)
+    if score or not isinstance(row.prediction, ScorePrediction):
+        return {z: number(value) for z, value in score.items()}
+    return {z: f"calcium {share:.0%}" for z, share in calcium_of_slices(ct, row.prediction).items()}
 
 
 def _chosen_slices(
@@ -157,12 +165,12 @@ def _draw_head(page: Page, x: int, row: MethodResult) -> None:
         page.text(left + 11, 128, f"{label.name} {number(row.score.vessels[label.name].agatston)}", size=8.5)
 
 
-def _caption(page: Page, x: int, y: int, z: int, labels: np.ndarray | None, agatston: float | None) -> None:
-    """Write above a tile: the slice, what it adds to the total, and the labels in it."""
+def _caption(page: Page, x: int, y: int, z: int, labels: np.ndarray | None, words: str | None) -> None:
+    """Write above a tile: the slice, what the method says of it, and the labels in it."""
     right = x + TILE_PX - 2
     end = page.text(x + 2, y + 17, f"slice {z}", size=10, color=FAINT)
-    if agatston is not None:
-        page.text(end + 10, y + 17, number(agatston), size=10)
+    if words is not None:
+        page.text(end + 10, y + 17, words, size=10)
     present = [] if labels is None else np.flatnonzero(np.bincount(labels.ravel()))[1:].tolist()
     for value in reversed(present):
         label = LABEL_BY_VALUE[value]
