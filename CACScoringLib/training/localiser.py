@@ -46,7 +46,7 @@ class LocaliserTrainer(SliceTrainer):
         super().__init__(AxisLocalisers(config), settings, folder)
         self.cases = cases
 
-    def draw(self, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    def draw(self, rng: np.random.Generator, step: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return slices (n, 1, rows, columns) and whether the heart is in them, by axis."""
         multiple, out = self.network.config.multiple, {}
         for axis in AXES:

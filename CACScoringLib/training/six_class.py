@@ -183,9 +183,9 @@ class SixClassTrainer(SliceTrainer):
         self.plateau = Plateau(settings.learning_rate, settings.lowest_rate, settings.patience)
         self.best = deepcopy(self.average)
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Return slices (n, 1, size, size) of all patients in random order, and their categories (n,)."""
-        s, rng = self.settings, np.random.default_rng([self.settings.seed, step])
+        s = self.settings
         share = self.rare_first if step < s.rare_share * s.steps else None
         chosen = self.index[rng.choice(len(self.index), size=s.batch, p=share)]
         size = self.network.config.size
@@ -309,7 +309,9 @@ def train_six_class(
     trainer.run(steps_of(tick, "categories", steps))
     network = trainer.chosen()
     how = chosen_aggregation(network, validation, aggregation_of(training, labelling), device=device)
-    limit = None if not validation else review_limit(evaluate_six_class(network, validation, how, device=device))
+    limit = None
+    if validation and labelling == "patient":  # sums of slice-wise labels come without a probability
+        limit = review_limit(evaluate_six_class(network, validation, how, device=device))
     run = {"patients": patients, "validation_patients": len(held), **asdict(settings)}
     return write_six_class_bundle(
         output / "bundle" / "six-class", localisers, network, how, run=run, review_below=limit

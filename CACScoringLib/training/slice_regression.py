@@ -96,9 +96,9 @@ class RegressionTrainer(SliceTrainer):
         self.calcified, self.empty = self.slices[scores > 0], self.slices[scores <= 0]
         self.best_error, self.best = float("inf"), deepcopy(self.average)
 
-    def batch(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def draw(self, rng: np.random.Generator, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Draw the slices of a step: input (n, 1, s, s), voxel size (n, 3) and score (n,)."""
-        s, rng = self.settings, np.random.default_rng([self.settings.seed, step])
+        s = self.settings
         if step < s.balanced_share * s.steps and len(self.calcified) and len(self.empty):
             count = round(s.batch * s.calcified_share)
             kinds = ((self.calcified, count), (self.empty, s.batch - count))

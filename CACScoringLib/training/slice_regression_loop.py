@@ -49,8 +49,8 @@ class SliceTrainer(ResumableTrainer):
         optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, betas=(0.9, 0.999))
         super().__init__(network, optimizer, settings, folder)
 
-    def draw(self, rng: np.random.Generator) -> Any:
-        """Return a batch."""
+    def draw(self, rng: np.random.Generator, step: int) -> Any:
+        """Return the batch of a step; all that is random in it comes from ``rng``."""
         raise NotImplementedError
 
     def loss(self, batch: Any) -> torch.Tensor:
@@ -59,7 +59,7 @@ class SliceTrainer(ResumableTrainer):
 
     def batch(self, step: int) -> Any:
         """Draw the batch of a step."""
-        return self.draw(np.random.default_rng([self.settings.seed, step]))
+        return self.draw(np.random.default_rng([self.settings.seed, step]), step)
 
     def train(self, batch: Any) -> dict[str, float]:
         """Take one step and return its loss."""
