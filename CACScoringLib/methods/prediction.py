@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    """The output of one method on one CT.
+class Said:
+    """Which method said something, with which weights.
 
     Attributes
     ----------
@@ -24,6 +24,24 @@ class Prediction:
         Name of the method.
     model_id, model_sha256 : str
         The weights that were used.
+    """
+
+    method: str
+    model_id: str
+    model_sha256: str
+
+    @property
+    def model(self) -> dict[str, str]:
+        """Return which model said it, as score documents and tables keep it."""
+        return {"id": self.model_id, "sha256": self.model_sha256, "method": self.method}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Said):
+    """The output of one method on one CT; also who said it (``Said``).
+
+    Attributes
+    ----------
     labels : ndarray of uint8, shape (z, y, x), or None
         Label map on the CT's own grid (``vocabulary``); None for methods that score without labels.
     structures : ndarray of uint8, shape (z, y, x), or None
@@ -43,9 +61,6 @@ class Prediction:
     timings_s : dict of str to float
     """
 
-    method: str
-    model_id: str
-    model_sha256: str
     labels: np.ndarray | None = None
     structures: np.ndarray | None = None
     structures_spacing_mm: tuple[float, float, float] | None = None
@@ -57,11 +72,6 @@ class Prediction:
     uncertainty: ScoreUncertainty | None = None
     findings: tuple[Finding, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def model(self) -> dict[str, str]:
-        """Return which model said it, as score documents and tables keep it."""
-        return {"id": self.model_id, "sha256": self.model_sha256, "method": self.method}
 
     def judged(self, score: CalciumScore) -> CalciumScore:
         """Return the score of these labels with how sure lesions and category are, as far as the method says so."""

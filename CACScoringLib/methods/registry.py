@@ -78,7 +78,7 @@ METHODS: dict[str, MethodInfo] = {
     ),
     "six-class": MethodInfo(
         "six-class",
-        "Six categories: every slice of the heart is put into a risk category, without a score",
+        "Six categories: every slice of the heart is put into a risk category; the score is made of categories",
         "Nguyen 2025",
         "CACScoringLib.methods.six_class:predict_six_class",
         "six-class",

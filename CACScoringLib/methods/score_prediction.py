@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from CACScoringLib.findings import Finding
 from CACScoringLib.inference.grids import Grid, ct_grid, resample_linear
 from CACScoringLib.inference.heart import heart_region
-from CACScoringLib.methods.prediction import Prediction
+from CACScoringLib.methods.prediction import Prediction, Said
 from CACScoringLib.scoring.presets import DEFAULT_PRESET
 from CACScoringLib.scoring.risk import SCHEMES, get_scheme, implied_groups
 
@@ -138,12 +138,11 @@ class AttentionMap:
 
 
 @dataclass(frozen=True, eq=False)
-class ScorePrediction:
-    """The output of a method that gives a score or a category, but labels no voxels.
+class ScorePrediction(Said):
+    """The output of a method that gives a score or a category, but labels no voxels; also who said it (``Said``).
 
     Attributes
     ----------
-    method, model_id, model_sha256 : str
     scheme : str
         Name of the risk scheme (``scoring.risk``) of ``category``.
     category : str or None
@@ -168,9 +167,6 @@ class ScorePrediction:
         Name of the preset whose scores the method learned.
     """
 
-    method: str
-    model_id: str
-    model_sha256: str
     scheme: str
     category: str | None = None
     category_probability: dict[str, float] = field(default_factory=dict)
@@ -191,11 +187,6 @@ class ScorePrediction:
     def labels(self) -> None:
         """Return None: no voxel is labelled (as ``Prediction.labels`` says it)."""
         return
-
-    @property
-    def model(self) -> dict[str, str]:
-        """Return which model said it, as score documents and tables keep it."""
-        return {"id": self.model_id, "sha256": self.model_sha256, "method": self.method}
 
     def risk(self) -> dict[str, str]:
         """Return the group of the total in every scheme that needs nothing else; the own category always.
