@@ -64,6 +64,12 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--labelling", choices=("patient", "slice"), default="patient", help="of six-class (default patient)"
     )
+    parser.add_argument(
+        "--folds",
+        type=positive,
+        metavar="N",
+        help="cross-validate six-class instead, by patients in N folds (5 in the paper): a table, no weights",
+    )
     parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
     parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
     parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
@@ -149,6 +155,7 @@ def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
+    _folds_are_possible(args)
     if args.method in OTHER_METHODS:
         _only_multibranch(args)
         _no_ablation(args, f"not for {args.method}")
@@ -344,6 +351,18 @@ def _no_ablation(args: argparse.Namespace, words: str) -> None:
 
     if args.ablation:
         raise ModelError(f"'train --ablation' is for multibranch-unet on synthetic patients, {words}.")
+
+
+def _folds_are_possible(args: argparse.Namespace) -> None:
+    """Refuse cross-validation of other methods, with too few folds or too few patients."""
+    from CACScoringLib.models import ModelError
+
+    if args.folds is None:
+        return
+    if args.method != "six-class":
+        raise ModelError("--folds is for six-class, whose paper is cross-validated.")
+    if args.folds < 3 or (args.patients or PATIENTS) < args.folds:
+        raise ModelError("--folds needs at least 3 folds (to learn, to choose, to test), and a patient for each.")
 
 
 def _only_with_data(args: argparse.Namespace) -> None:

@@ -41,6 +41,10 @@ def _train(args: argparse.Namespace, patients: int, tell: Callable[[str, int, in
         from CACScoringLib.training.slice_regression import train_slice_regression
 
         train_slice_regression(args.output, patients, steps, experiment=args.experiment, tick=tell, **common)
+    elif args.folds is not None:
+        from CACScoringLib.training.six_class_folds import run_folds
+
+        run_folds(args.output, patients, steps, args.folds, labelling=args.labelling, tick=tell, **common)
     else:
         from CACScoringLib.training.six_class import train_six_class
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from CACScoringLib.cli import main
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.methods.six_class import Aggregation, predict_six_class
 from CACScoringLib.networks.axis_localiser import AxisLocalisers, LocaliserConfig
@@ -261,6 +263,46 @@ def test_cross_validation_never_tests_on_a_patient_that_it_learned_or_chose_by(c
     assert [len(t) for t in tested] == [1] * 5
     assert set().union(*tested) == everyone
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_cross_validation_is_written_beside_the_papers_figures(cases, tmp_path, monkeypatch):
+    rows = [SixClassRow(0, 0, np.eye(6)[0], np.array([0, 0]), np.array([0, 2]))] * 2
+    found = evaluation_of([*rows, SixClassRow(3, 0, np.eye(6)[0], np.array([3]), np.array([0]))], "patient")
+    asked = {}
+
+    def folds(given, folder, labelling, settings, *, folds, resume, tick):
+        asked.update(patients=len(given), steps=settings.steps, seed=settings.seed, folds=folds, resume=resume)
+        tick(2, 7, {"loss": 0.5})
+        return found
+
+    monkeypatch.setattr("CACScoringLib.training.six_class_folds.cross_validate", folds)
+    monkeypatch.setattr("CACScoringLib.training.six_class_folds.load_cases", lambda *_: cases)
+    words = ["train", "six-class", "--output", str(tmp_path), "--patients", "6", "--steps", "9", "--folds", "5"]
+    assert main([*words, "--seed", "3"]) == 0
+    assert asked == {"patients": 3, "steps": 9, "seed": 3, "folds": 5, "resume": True}
+    document = json.loads((tmp_path / "cross-validation-patient.json").read_text())
+    assert document["patients"]["accuracy"] == pytest.approx(2 / 3, abs=1e-3)
+    assert document["slices"]["accuracy"] == pytest.approx(2 / 5)
+    assert document["slices"]["matrix"][0] == [2, 0, 2, 0, 0, 0]
+    table = (tmp_path / "cross-validation-patient.md").read_text()
+    assert "| kappa | " in table
+    assert "| 0.962 |" in table
+    assert "| 0 | 2 | 0 | 0 | 0 | 0 | 0 |" in table
+
+
+@pytest.mark.parametrize(
+    ("method", "folds", "patients", "words"),
+    [
+        ("convlstm", "5", "9", "for six-class"),
+        ("six-class", "2", "9", "3 folds"),
+        ("six-class", "5", "4", "a patient for each"),
+    ],
+)
+def test_folds_that_cannot_be_made_are_refused(method, folds, patients, words, tmp_path, capsys):
+    output = tmp_path / "x"
+    assert main(["train", method, "--output", str(output), "--folds", folds, "--patients", patients]) != 0
+    assert words in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_the_limit_for_review_flags_the_wrong_patients_seen():
