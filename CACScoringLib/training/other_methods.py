@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+
+from CACScoringLib.training.run_request import Tell, TrainingRequest
 
 STEPS = {"convlstm": 3000, "slice-regression": 2400, "six-class": 6000}
 """Default optimiser steps of each method."""
-DEVICE_OPTIONS = ("seed", "workers", "device", "cache")
 
 
 def run_train_other(args: argparse.Namespace) -> int:
     """Train one of ``STEPS`` on synthetic patients and write its bundle; returns the exit status."""
-    from CACScoringLib.training.commands import PATIENTS, progress_display
+    from CACScoringLib.training.commands import progress_display
 
     with progress_display() as progress:
         tasks: dict[str, int] = {}
@@ -25,27 +25,41 @@ def run_train_other(args: argparse.Namespace) -> int:
                 tasks[what] = progress.add_task(text, total=total)
             progress.update(tasks[what], completed=done, description=text)
 
-        _train(args, args.patients or PATIENTS, tell)
+        _train(args, request_of(args, tell))
     return 0
 
 
-def _train(args: argparse.Namespace, patients: int, tell: Callable[[str, int, int], None]) -> None:
-    common = {name: getattr(args, name) for name in DEVICE_OPTIONS} | {"resume": not args.no_resume}
-    steps = args.steps or STEPS[args.method]
+def request_of(args: argparse.Namespace, tell: Tell) -> TrainingRequest:
+    """Return what the arguments ask for."""
+    from CACScoringLib.training.commands import PATIENTS
+
+    return TrainingRequest(
+        output=args.output,
+        patients=args.patients or PATIENTS,
+        steps=args.steps or STEPS[args.method],
+        seed=args.seed,
+        workers=args.workers,
+        device=args.device,
+        cache=args.cache,
+        resume=not args.no_resume,
+        tell=tell,
+    )
+
+
+def _train(args: argparse.Namespace, request: TrainingRequest) -> None:
     if args.method == "convlstm":
         from CACScoringLib.training.convlstm_training import train_convlstm
 
-        kept_back = args.validation_patients
-        train_convlstm(args.output, patients, steps, validation_patients=kept_back, report=tell, **common)
+        train_convlstm(request, validation_patients=args.validation_patients)
     elif args.method == "slice-regression":
         from CACScoringLib.training.slice_regression import train_slice_regression
 
-        train_slice_regression(args.output, patients, steps, experiment=args.experiment, tick=tell, **common)
+        train_slice_regression(request, experiment=args.experiment)
     elif args.folds is not None:
         from CACScoringLib.training.six_class_folds import run_folds
 
-        run_folds(args.output, patients, steps, args.folds, labelling=args.labelling, tick=tell, **common)
+        run_folds(request, args.folds, labelling=args.labelling)
     else:
         from CACScoringLib.training.six_class import train_six_class
 
-        train_six_class(args.output, patients, steps, labelling=args.labelling, tick=tell, **common)
+        train_six_class(request, labelling=args.labelling)

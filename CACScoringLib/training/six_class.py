@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from CACScoringLib.methods.six_class import LABELLINGS, SCHEME, Aggregation
+from CACScoringLib.methods.six_class import LABELLINGS, NAME, SCHEME, Aggregation
 from CACScoringLib.models import ModelBundle
 from CACScoringLib.networks.six_class import CATEGORIES, SixClassConfig, SixClassNet
 from CACScoringLib.scoring.risk import SCHEMES
-from CACScoringLib.training.localiser import LOCALISER_SETTINGS, train_localisers
-from CACScoringLib.training.slice_regression import load_cases, split_patients, steps_of
+from CACScoringLib.training.localiser import LOCALISER_SETTINGS
+from CACScoringLib.training.run_request import TrainingRequest
+from CACScoringLib.training.slice_regression import load_cases, split_patients, train_localisers_of
 from CACScoringLib.training.slice_regression_cases import SliceCase, as_units
 from CACScoringLib.training.slice_regression_loop import SliceTrainer, SliceTrainingSettings, seed_weights
 
@@ -251,29 +252,20 @@ def field_of(slices: np.ndarray, size: int, rng: np.random.Generator | None) -> 
 
 
 def train_six_class(
-    output: Path,
-    patients: int,
-    steps: int,
+    request: TrainingRequest,
     *,
     labelling: str = "patient",
     localiser_steps: int = LOCALISER_SETTINGS.steps,
     localiser_folder: Path | None = None,
     batch: int = 32,
     validation_share: float = VALIDATION_SHARE,
-    seed: int = 20260,
-    workers: int = 1,
-    device: str = "cpu",
-    cache: Path | None = None,
-    resume: bool = True,
-    tick: Callable[[str, int, int], None] | None = None,
 ) -> ModelBundle:
     """Generate synthetic patients, train localisers and classifier on them, and write the bundle.
 
     Parameters
     ----------
-    output : Path
-        Folder for cache, checkpoints, logs and the bundle (``output/bundle/six-class``).
-    patients, steps : int
+    request : TrainingRequest
+        Its folder of generated cases can be that of ``train_slice_regression``.
     labelling : str
         ``patient``, as in the paper, or ``slice``.
     localiser_folder : Path, optional
@@ -281,38 +273,26 @@ def train_six_class(
         with the same patients and seed spares training them again.
     batch : int
         Slices a step; 32 in the paper.
-    cache : Path, optional
-        Folder of generated cases (default ``output/cache``); that of ``train_slice_regression`` will do.
-    tick : callable, optional
-        Called with what is being done, how many steps of it are done, and of how many.
     """
     from CACScoringLib.training.six_class_bundle import write_six_class_bundle
     from CACScoringLib.training.six_class_evaluation import chosen_aggregation, evaluate_six_class, review_limit
 
     if labelling not in LABELLINGS:
         raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
-    cases = load_cases(cache or output / "cache", patients, workers, tick)
-    learn, held = split_patients(len(cases), validation_share, seed)
+    device = request.device
+    cases = load_cases(request)
+    learn, held = split_patients(len(cases), validation_share, request.seed)
     training, validation = [cases[n] for n in learn], [cases[n] for n in held]
-    localisers = train_localisers(
-        localiser_folder or output / "localisers",
-        training,
-        localiser_steps,
-        settings=replace(LOCALISER_SETTINGS, seed=seed, device=device),
-        resume=resume or localiser_folder is not None,
-        tick=steps_of(tick, "heart box", localiser_steps),
-    )
-    settings = SixClassSettings(steps=steps, batch=batch, seed=seed, device=device)
-    trainer = SixClassTrainer(training, validation, labelling, settings, output / f"classifier-{labelling}")
-    if resume:
+    localisers = train_localisers_of(request, training, localiser_steps, localiser_folder)
+    settings = SixClassSettings(steps=request.steps, batch=batch, seed=request.seed, device=device)
+    trainer = SixClassTrainer(training, validation, labelling, settings, request.output / f"classifier-{labelling}")
+    if request.resume:
         trainer.resume()
-    trainer.run(steps_of(tick, "categories", steps))
+    trainer.run(request.steps_of("categories", request.steps))
     network = trainer.chosen()
     how = chosen_aggregation(network, validation, aggregation_of(training, labelling), device=device)
     limit = None
     if validation and labelling == "patient":  # sums of slice-wise labels come without a probability
         limit = review_limit(evaluate_six_class(network, validation, how, device=device))
-    run = {"patients": patients, "validation_patients": len(held), **asdict(settings)}
-    return write_six_class_bundle(
-        output / "bundle" / "six-class", localisers, network, how, run=run, review_below=limit
-    )
+    run = {"patients": request.patients, "validation_patients": len(held), **asdict(settings)}
+    return write_six_class_bundle(request.bundle_folder(NAME), localisers, network, how, run=run, review_below=limit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from CACScoringLib.methods.six_class import LABELLINGS, SCHEME
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.paper_figures import NGUYEN
+from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.six_class import SixClassSettings
 from CACScoringLib.training.six_class_evaluation import ClassReport, SixClassEvaluation, cross_validate
 from CACScoringLib.training.slice_regression import load_cases
@@ -19,36 +19,18 @@ FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1", "accuracy":
 """Key and title of each figure of the paper."""
 
 
-def run_folds(
-    output: Path,
-    patients: int,
-    steps: int,
-    folds: int,
-    *,
-    labelling: str = "patient",
-    seed: int = 20260,
-    workers: int = 1,
-    device: str = "cpu",
-    cache: Path | None = None,
-    resume: bool = True,
-    tick: Callable[[str, int, int], None] | None = None,
-) -> SixClassEvaluation:
+def run_folds(request: TrainingRequest, folds: int, *, labelling: str = "patient") -> SixClassEvaluation:
     """Cross-validate the classifier on synthetic patients and write what was measured.
 
     Parameters
     ----------
-    output : Path
-        Gets ``cross-validation-LABELLING.json`` and ``.md``, and the checkpoints of the folds.
-    patients, steps : int
-        Steps of each fold.
+    request : TrainingRequest
+        Its output gets ``cross-validation-LABELLING.json`` and ``.md``, and the checkpoints of the folds; its steps are
+        those of each fold.
     folds : int
         At least 3; 5 in the paper.
     labelling : str
         ``patient``, as in the paper, or ``slice``.
-    cache : Path, optional
-        Folder of generated cases (default ``output/cache``).
-    tick : callable, optional
-        As of ``train_six_class``.
 
     Raises
     ------
@@ -57,17 +39,16 @@ def run_folds(
     """
     if labelling not in LABELLINGS:
         raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
-    if folds < 3 or patients < folds:
-        raise ValueError(f"{folds} folds of {patients} patients cannot be made: at least 3, and a patient for each")
-    cases = load_cases(cache or output / "cache", patients, workers, tick)
+    if folds < 3 or request.patients < folds:
+        raise ValueError(f"{folds} folds of {request.patients} patients cannot be made: at least 3, a patient for each")
 
     def tell(fold: int, step: int, losses: dict[str, float]) -> None:
-        if tick is not None:
-            tick(f"fold {fold + 1} (loss {losses['loss']:.3f})", step, steps)
+        request.report(f"fold {fold + 1} (loss {losses['loss']:.3f})", step, request.steps)
 
-    settings = SixClassSettings(steps=steps, seed=seed, device=device)
-    found = cross_validate(cases, output / "folds", labelling, settings, folds=folds, resume=resume, tick=tell)
-    write_folds(output, found, steps=steps, folds=folds)
+    settings = SixClassSettings(steps=request.steps, seed=request.seed, device=request.device)
+    cases, folder = load_cases(request), request.output / "folds"
+    found = cross_validate(cases, folder, labelling, settings, folds=folds, resume=request.resume, tick=tell)
+    write_folds(request.output, found, steps=request.steps, folds=folds)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from CACScoringLib.methods.slice_regression import BOX_MARGIN_MM, TARGETS, on_canvas
+from CACScoringLib.methods.slice_regression import BOX_MARGIN_MM, NAME, TARGETS, on_canvas
 from CACScoringLib.models import ModelBundle
+from CACScoringLib.networks.axis_localiser import AxisLocalisers
 from CACScoringLib.networks.slice_regression import EXPERIMENTS, SliceRegressionConfig, SliceRegressionNet
 from CACScoringLib.training.commands import training_patients
 from CACScoringLib.training.localiser import LOCALISER_SETTINGS, train_localisers
+from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.slice_regression_cases import (
     JITTER_MM,
     SliceCase,
@@ -193,29 +195,20 @@ def split_patients(count: int, share: float, seed: int) -> tuple[list[int], list
 
 
 def train_slice_regression(
-    output: Path,
-    patients: int,
-    steps: int,
+    request: TrainingRequest,
     *,
     experiment: str = DEFAULT_EXPERIMENT,
     targets: Sequence[str] = TARGETS,
     localiser_steps: int = LOCALISER_SETTINGS.steps,
     batch: int = BATCH,
     validation_share: float = VALIDATION_SHARE,
-    seed: int = 20260,
-    workers: int = 1,
-    device: str = "cpu",
-    cache: Path | None = None,
-    resume: bool = True,
-    tick: Callable[[str, int, int], None] | None = None,
 ) -> ModelBundle:
     """Generate synthetic patients, train localisers and regression networks on them, and write the bundle.
 
     Parameters
     ----------
-    output : Path
-        Folder for cache, checkpoints, logs and the bundle (``output/bundle/slice-regression``).
-    patients, steps : int
+    request : TrainingRequest
+        Its folder of generated cases can be that of ``train_six_class``.
     experiment : str
         ``i`` to ``iv``, as in the paper's tables: log-transformed target, shared kernels.
     targets : sequence of str
@@ -225,43 +218,30 @@ def train_slice_regression(
     batch : int
     validation_share : float
         Share of the patients that choose the weights and measure the spread.
-    cache : Path, optional
-        Folder of generated cases (default ``output/cache``); ``train_six_class`` can use the same.
-    tick : callable, optional
-        Called with what is being done, how many steps of it are done, and of how many.
     """
     if experiment not in EXPERIMENTS:
         raise ValueError(f"the experiment is one of {', '.join(EXPERIMENTS)}, not {experiment!r}")
     from CACScoringLib.training.slice_regression_bundle import write_slice_regression_bundle
     from CACScoringLib.training.slice_regression_evaluation import measure_spread
 
-    cases = load_cases(cache or output / "cache", patients, workers, tick)
-    learn, held = split_patients(len(cases), validation_share, seed)
+    cases = load_cases(request)
+    learn, held = split_patients(len(cases), validation_share, request.seed)
     training, validation = [cases[n] for n in learn], [cases[n] for n in held]
-    localisers = train_localisers(
-        output / "localisers",
-        training,
-        localiser_steps,
-        settings=replace(LOCALISER_SETTINGS, seed=seed, device=device),
-        resume=resume,
-        tick=steps_of(tick, "heart box", localiser_steps),
-    )
-    settings = RegressionSettings(steps=steps, batch=batch, seed=seed, device=device)
+    localisers = train_localisers_of(request, training, localiser_steps)
+    settings = RegressionSettings(steps=request.steps, batch=batch, seed=request.seed, device=request.device)
     networks: dict[str, SliceRegressionNet] = {}
     for target in targets:
         start = next(iter(networks.values()), None)
         own = settings if start is None else following(settings)
-        folder = output / f"{target}-{experiment}"
+        folder = request.output / f"{target}-{experiment}"
         trainer = RegressionTrainer(training, validation, target, EXPERIMENTS[experiment], own, folder, start)
-        if resume:
+        if request.resume:
             trainer.resume()
-        trainer.run(steps_of(tick, target, own.steps))
+        trainer.run(request.steps_of(target, own.steps))
         networks[target] = trainer.chosen()
-    spread = measure_spread(validation, networks, device)
-    run = {"patients": patients, "validation_patients": len(held), "experiment": experiment, **asdict(settings)}
-    return write_slice_regression_bundle(
-        output / "bundle" / "slice-regression", localisers, networks, run=run, spread=spread
-    )
+    spread = measure_spread(validation, networks, request.device)
+    run = {"patients": request.patients, "validation_patients": len(held), "experiment": experiment, **asdict(settings)}
+    return write_slice_regression_bundle(request.bundle_folder(NAME), localisers, networks, run=run, spread=spread)
 
 
 def following(settings: RegressionSettings) -> RegressionSettings:
@@ -273,25 +253,24 @@ def following(settings: RegressionSettings) -> RegressionSettings:
     )
 
 
-def load_cases(
-    folder: Path, patients: int, workers: int, tick: Callable[[str, int, int], None] | None
-) -> list[SliceCase]:
-    """Generate the training patients that are not cached yet, and load all of them."""
-    wanted = training_patients(patients)
-    done = []
+def train_localisers_of(
+    request: TrainingRequest, training: Sequence[SliceCase], steps: int, folder: Path | None = None
+) -> AxisLocalisers:
+    """Train the networks that find the heart box, or take those that a given folder holds."""
+    return train_localisers(
+        folder or request.output / "localisers",
+        training,
+        steps,
+        settings=replace(LOCALISER_SETTINGS, seed=request.seed, device=request.device),
+        resume=request.resume or folder is not None,
+        tick=request.steps_of("heart box", steps),
+    )
 
-    def one(text: str) -> None:
-        done.append(text)
-        if tick is not None:
-            tick(f"generated {text}", len(done), patients)
 
-    return [SliceCase.load(path) for path in build_slice_cache(folder, wanted, workers=workers, tick=one)]
-
-
-def steps_of(
-    tick: Callable[[str, int, int], None] | None, what: str, steps: int
-) -> Callable[[int, dict[str, float]], None] | None:
-    """Return what a trainer calls after every step, telling ``tick``."""
-    if tick is None:
-        return None
-    return lambda step, losses: tick(f"{what} (loss {losses['loss']:.3f})", step, steps)
+def load_cases(request: TrainingRequest) -> list[SliceCase]:
+    """Generate the training patients that are not cached yet, load all of them."""
+    wanted = training_patients(request.patients)
+    tick = request.counted("generated", len(wanted))
+    return [
+        SliceCase.load(path) for path in build_slice_cache(request.cases, wanted, workers=request.workers, tick=tick)
+    ]

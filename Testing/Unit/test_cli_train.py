@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -128,11 +128,10 @@ def test_an_unknown_method_is_one_sentence(tmp_path, capsys):
 def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
     asked = {}
 
-    def train(output, patients, steps, **options):
-        asked.update(output=output, patients=patients, steps=steps, **options)
-        tell = options.get("tick") or options["report"]
-        tell("generated patient 1000", 1, 3)
-        tell("Training (masks 0.1)", 2, 3)
+    def train(request, **options):
+        asked.update(asdict(request) | options)
+        request.tell("generated patient 1000", 1, 3)
+        request.tell("Training (masks 0.1)", 2, 3)
 
     for name in (
         "convlstm_training.train_convlstm",

@@ -37,6 +37,7 @@ from CACScoringLib.training.convlstm_sampling import (
     slice_of_interest,
 )
 from CACScoringLib.training.convlstm_training import groups_of, train_convlstm
+from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.uncertainty_fit import UncertaintyFit
 from CACScoringLib.training.validation import see
 
@@ -252,14 +253,8 @@ def test_training_goes_from_cached_patients_to_a_bundle(a_case, tmp_path):
         path.parent.mkdir(exist_ok=True)
         a_case.save(path)
     seen = []
-    bundle = train_convlstm(
-        tmp_path,
-        patients=2,
-        steps=1,
-        validation_patients=0,
-        settings=settings(9),
-        report=lambda text, done, total: seen.append((done, total)),
-    )
+    request = TrainingRequest(tmp_path, 2, 1, tell=lambda text, done, total: seen.append((done, total)))
+    bundle = train_convlstm(request, validation_patients=0, settings=settings(9))
     assert seen == [(1, 1)]
     assert bundle.sha256 == open_bundle(tmp_path / "bundle" / "convlstm").sha256
 

@@ -12,6 +12,7 @@ from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.methods.six_class import Aggregation, predict_six_class
 from CACScoringLib.networks.axis_localiser import AxisLocalisers, LocaliserConfig
 from CACScoringLib.networks.six_class import SixClassConfig, SixClassNet
+from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.six_class import (
     Plateau,
     SixClassSettings,
@@ -337,7 +338,7 @@ def test_a_written_bundle_runs(tmp_path):
 
 def test_an_unknown_labelling_is_refused_before_anything_is_generated(tmp_path):
     with pytest.raises(ValueError, match="patient, slice"):
-        train_six_class(tmp_path, 4, 1, labelling="voxel")
+        train_six_class(TrainingRequest(tmp_path, 4, 1), labelling="voxel")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,6 +15,7 @@ from CACScoringLib.networks.slice_regression import SliceRegressionConfig, Slice
 from CACScoringLib.scoring import score
 from CACScoringLib.scoring.settings import settle
 from CACScoringLib.training.attention import attention_hits
+from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.slice_regression import (
     RegressionSettings,
     RegressionTrainer,
@@ -165,7 +166,7 @@ def test_an_unknown_target_or_experiment_is_refused(a_case, tmp_path):
     with pytest.raises(ValueError, match="agatston, volume"):
         RegressionTrainer([a_case], [], "mass", TINY, RegressionSettings(), tmp_path)
     with pytest.raises(ValueError, match="i, ii, iii, iv"):
-        train_slice_regression(tmp_path, 4, 1, experiment="v")
+        train_slice_regression(TrainingRequest(tmp_path, 4, 1), experiment="v")
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(a_case, tmp_path):
@@ -276,9 +277,8 @@ def test_one_call_trains_everything_and_writes_a_bundle_that_goes_on_when_called
     told = []
 
     def train(steps):
-        return train_slice_regression(
-            tmp_path, 3, steps, experiment="iv", localiser_steps=2, batch=4, tick=lambda *what: told.append(what)
-        )
+        request = TrainingRequest(tmp_path, 3, steps, tell=lambda *what: told.append(what))
+        return train_slice_regression(request, experiment="iv", localiser_steps=2, batch=4)
 
     bundle = train(2)
     assert bundle.folder == tmp_path / "bundle" / "slice-regression"
