@@ -197,11 +197,11 @@ def load_patients(
     args: argparse.Namespace, patients: int, progress: Progress
 ) -> tuple[list[TrainingCase], list[list[int]]]:
     """Generate the training patients that are not cached yet, load all, and group them by protocol."""
-    from CACScoringLib.training.cases import TrainingCase, build_cache
+    from CACScoringLib.training.cases import CASES, TrainingCase
 
     wanted = training_patients(patients)
     task = progress.add_task("Generating patients", total=len(wanted))
-    paths = build_cache(
+    paths = CASES.build(
         args.cache or args.output / "cache",
         wanted,
         workers=args.workers,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,12 @@ from CACScoringLib.inference.grids import Grid, ct_grid, resample_mean, sample_n
 from CACScoringLib.inference.heart import HEART_MARGIN_MM, coarse_volume, heart_region
 from CACScoringLib.inference.sequence import PLANE, sequence_grid
 from CACScoringLib.methods.registry import candidate_threshold
-from CACScoringLib.training.case_cache import cached_cases
+from CACScoringLib.training.case_cache import CaseKind
 from CACScoringLib.training.cases import brightest
 from CACScoringLib.training.stored_arrays import StoredArrays
+
+if TYPE_CHECKING:
+    from CACScoringLib.phantom import SyntheticPatient
 
 CACHE_VERSION = 1
 SPARE = 16
@@ -121,30 +123,10 @@ def _around_the_heart(structures: np.ndarray, coarse: Grid) -> tuple[np.ndarray,
     return box, Grid(coarse.spacing_mm, tuple(map(float, offset)), box.shape)
 
 
-def case_path(folder: Path, protocol: str, seed: int) -> Path:
-    """Return where the case of a synthetic patient is cached."""
-    return folder / f"convlstm-{protocol}-{seed:06d}-v{CACHE_VERSION}.npz"
+def case_of_synthetic(patient: SyntheticPatient) -> SequenceCase:
+    """Reduce a synthetic patient to a training case; how far round the heart it reaches follows from the seed."""
+    margin = HEART_MARGIN_MM + float(np.random.default_rng(patient.truth.seed).uniform(-3, 5))
+    return make_case(patient.ct, patient.labels, patient.structures, margin)
 
 
-def make_synthetic_case(folder: Path, protocol: str, seed: int, enriched: bool) -> Path:
-    """Generate one synthetic patient and cache its training case (worker entry point)."""
-    from CACScoringLib.phantom import PhantomOptions, synthesize
-
-    path = case_path(folder, protocol, seed)
-    if not path.exists():
-        patient = synthesize(seed=seed, protocol=protocol, options=PhantomOptions(enriched=enriched))
-        margin = HEART_MARGIN_MM + float(np.random.default_rng(seed).uniform(-3, 5))
-        make_case(patient.ct, patient.labels, patient.structures, margin).save(path)
-    return path
-
-
-def build_cache(
-    folder: Path,
-    wanted: Iterable[tuple[str, int]],
-    *,
-    enriched: bool = True,
-    workers: int = 1,
-    tick: Callable[[str], None] | None = None,
-) -> list[Path]:
-    """Generate and cache the cases that are not there yet, as ``cached_cases`` does."""
-    return cached_cases(folder, wanted, case_path, make_synthetic_case, enriched=enriched, workers=workers, tick=tick)
+CASES = CaseKind("convlstm-", CACHE_VERSION, case_of_synthetic)

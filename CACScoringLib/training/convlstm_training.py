@@ -39,12 +39,12 @@ def train_convlstm(
     """
     from CACScoringLib.training.commands import training_patients
     from CACScoringLib.training.convlstm_bundle import write_convlstm_bundle
-    from CACScoringLib.training.convlstm_cases import SequenceCase, build_cache
+    from CACScoringLib.training.convlstm_cases import CASES, SequenceCase
     from CACScoringLib.training.convlstm_loop import ConvLSTMSettings, ConvLSTMTrainer
 
     wanted, patients = training_patients(request.patients), request.patients
     tick = request.counted("generated", len(wanted))
-    paths = build_cache(request.cases, wanted, workers=request.workers, tick=tick)
+    paths = CASES.build(request.cases, wanted, workers=request.workers, tick=tick)
     cases = [SequenceCase.load(path) for path in paths]
     own = {"steps": request.steps, "seed": request.seed, "device": request.device}
     trainer = ConvLSTMTrainer(cases, groups_of(wanted), replace(settings or ConvLSTMSettings(), **own), request.output)

@@ -72,14 +72,14 @@ def _train(
     args: argparse.Namespace, start: ModelBundle, used: list[BuiltCase], check: list[ScanFiles], cache: Path
 ) -> int:
     from CACScoringLib.inference.lesions import DecisionSettings
-    from CACScoringLib.training.cases import TrainingCase, build_cache
+    from CACScoringLib.training.cases import CASES, TrainingCase
     from CACScoringLib.training.commands import losses_text, progress_display, training_patients
     from CACScoringLib.training.fine_tuned_bundle import TuningFacts, write_tuned_bundle
     from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
     from CACScoringLib.training.loop import Trainer, TrainingSettings
 
     steps = args.steps or STEPS
-    mixed = build_cache(cache, training_patients(args.patients or 0), workers=args.workers) if args.patients else []
+    mixed = CASES.build(cache, training_patients(args.patients or 0), workers=args.workers) if args.patients else []
     cases = [TrainingCase.load(case.path) for case in used]
     merged = any((case.label == LEFT_MAIN_OR_LAD).any() for case in cases)
     groups = [list(range(len(cases)))]

@@ -19,9 +19,9 @@ from CACScoringLib.training.localiser import LOCALISER_SETTINGS, train_localiser
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.slice_regression_cases import (
     JITTER_MM,
+    SLICE_CASES,
     SliceCase,
     as_units,
-    build_slice_cache,
 )
 from CACScoringLib.training.slice_regression_loop import SliceTrainer, SliceTrainingSettings, seed_weights
 
@@ -272,5 +272,5 @@ def load_cases(request: TrainingRequest) -> list[SliceCase]:
     wanted = training_patients(request.patients)
     tick = request.counted("generated", len(wanted))
     return [
-        SliceCase.load(path) for path in build_slice_cache(request.cases, wanted, workers=request.workers, tick=tick)
+        SliceCase.load(path) for path in SLICE_CASES.build(request.cases, wanted, workers=request.workers, tick=tick)
     ]

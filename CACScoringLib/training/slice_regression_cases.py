@@ -5,9 +5,8 @@ One case serves the localisers, ``slice-regression`` and ``six-class``, since ge
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,9 +30,12 @@ from CACScoringLib.scoring.presets import DEFAULT_PRESET
 from CACScoringLib.scoring.settings import Settings, settle
 from CACScoringLib.scoring.stack import Stack, onto_stack
 from CACScoringLib.scoring.voxels import labelled_voxels
-from CACScoringLib.training.case_cache import cached_cases
+from CACScoringLib.training.case_cache import CaseKind
 from CACScoringLib.training.stored_arrays import StoredArrays
 from CACScoringLib.vocabulary import Vessel
+
+if TYPE_CHECKING:
+    from CACScoringLib.phantom import SyntheticPatient
 
 CACHE_VERSION = 1
 STEP_HU = 4.0
@@ -198,30 +200,9 @@ def make_slice_case(
     )
 
 
-def slice_case_path(folder: Path, protocol: str, seed: int) -> Path:
-    """Return where the case of a synthetic patient is cached."""
-    return folder / f"slices-{protocol}-{seed:06d}-v{CACHE_VERSION}.npz"
+def case_of_synthetic(patient: SyntheticPatient) -> SliceCase:
+    """Reduce a synthetic patient to slices with their scores."""
+    return make_slice_case(patient.ct, patient.labels, patient.structures)
 
 
-def make_synthetic_slice_case(folder: Path, protocol: str, seed: int, enriched: bool) -> Path:
-    """Generate one synthetic patient and cache its case (worker entry point)."""
-    from CACScoringLib.phantom import PhantomOptions, synthesize
-
-    path = slice_case_path(folder, protocol, seed)
-    if not path.exists():
-        patient = synthesize(seed=seed, protocol=protocol, options=PhantomOptions(enriched=enriched))
-        make_slice_case(patient.ct, patient.labels, patient.structures).save(path)
-    return path
-
-
-def build_slice_cache(
-    folder: Path,
-    wanted: Iterable[tuple[str, int]],
-    *,
-    enriched: bool = True,
-    workers: int = 1,
-    tick: Callable[[str], None] | None = None,
-) -> list[Path]:
-    """Generate and cache the cases that are not there yet, as ``cached_cases`` does."""
-    make = make_synthetic_slice_case
-    return cached_cases(folder, wanted, slice_case_path, make, enriched=enriched, workers=workers, tick=tick)
+SLICE_CASES = CaseKind("slices-", CACHE_VERSION, case_of_synthetic)

@@ -21,7 +21,7 @@ from CACScoringLib.networks.convlstm import ConvLSTMConfig
 from CACScoringLib.training.calibration import DecisionChoice
 from CACScoringLib.training.commands import training_patients
 from CACScoringLib.training.convlstm_bundle import write_convlstm_bundle
-from CACScoringLib.training.convlstm_cases import SequenceCase, case_path, make_case
+from CACScoringLib.training.convlstm_cases import CASES, SequenceCase, make_case
 from CACScoringLib.training.convlstm_loop import (
     ConvLSTMSettings,
     ConvLSTMTrainer,
@@ -249,7 +249,7 @@ def test_a_bundle_brings_the_averaged_weights_back(a_case, tmp_path):
 
 def test_training_goes_from_cached_patients_to_a_bundle(a_case, tmp_path):
     for protocol, seed in training_patients(2):
-        path = case_path(tmp_path / "cache", protocol, seed)
+        path = CASES.path(tmp_path / "cache", protocol, seed)
         path.parent.mkdir(exist_ok=True)
         a_case.save(path)
     seen = []
