@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ from pathlib import Path
 from subprocess import CalledProcessError
 from typing import Any, Protocol
 
+from CACScoringLib.environment import environment
 from CACScoringLib.findings import InputRefusedError, refuse
 from CACScoringLib.resources import resources_dir
 
@@ -156,7 +156,7 @@ class Installer:
         before = {name: self._version(name) for name in PROTECTED}
         torch = [requirement for requirement in missing if _name(requirement) == "torch"]
         others = [requirement for requirement in missing if _name(requirement) != "torch"]
-        with _offline(folder):
+        with environment(_offline(folder)):
             if torch and folder is None:
                 self._install_torch(ask)
             elif torch:
@@ -283,23 +283,9 @@ def pytorch_extension() -> TorchInstaller:
     return importlib.import_module("PyTorchUtils").PyTorchUtilsLogic()
 
 
-@contextmanager
-def _offline(wheels: Path | None) -> Iterator[None]:
-    """Have pip, in the processes that are started meanwhile, look in a folder only."""
-    if wheels is None:
-        yield
-        return
-    wanted = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels.as_uri()}
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+def _offline(wheels: Path | None) -> dict[str, str]:
+    """Return the variables that have pip look in a folder only, where one is given."""
+    return {} if wheels is None else {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels.as_uri()}
 
 
 def _checked_wheels(wheels: str | Path | None) -> Path | None:

@@ -7,12 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from CACScoringLib.environment import environment
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -151,7 +153,7 @@ def _start(function: str, threads: int) -> _Worker:
     context = get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_work, args=(there, function), daemon=True)
-    with _thread_limit(threads):
+    with environment(dict.fromkeys(THREAD_VARIABLES, str(threads))):
         process.start()
     there.close()
     return _Worker(process, here)
@@ -166,21 +168,6 @@ def _end(worker: _Worker) -> None:
     if worker.process.is_alive():
         worker.process.kill()
         worker.process.join(5)
-
-
-@contextmanager
-def _thread_limit(threads: int) -> Iterator[None]:
-    """Set the variables that a new process inherits, and put them back."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _work(connection: Connection, function: str) -> None:
