@@ -12,21 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from CACScoringLib.batch.reporting import arguments_of, limit_threads, own_stdout, reported, use_models_folder
+from CACScoringLib.batch.reporting import limit_threads, reported, use_models_folder, worker_main
 
 
 def main(arguments: Sequence[str] | None = None, predict: Callable[..., Any] | None = None) -> int:
-    """Run one job and return the exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Those of the process when absent.
-    predict : callable, optional
-        As ``CACScoringLib.methods.predict``, which it defaults to.
-    """
-    options = arguments_of("compare_worker", "Compare methods on one scan.", arguments)
-    return run(options.folder, own_stdout(), watch_stdin=options.watch_stdin, predict=predict)
+    """Run one job and return the exit status; arguments as of ``worker_main``."""
+    return worker_main(run, "compare_worker", "Compare methods on one scan.", arguments, predict)
 
 
 def run(folder: Path, out: TextIO, *, watch_stdin: bool = False, predict: Callable[..., Any] | None = None) -> int:

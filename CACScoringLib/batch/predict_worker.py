@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from CACScoringLib.batch.reporting import arguments_of, limit_threads, own_stdout, reported, use_models_folder
+from CACScoringLib.batch.reporting import limit_threads, reported, use_models_folder, worker_main
 
 if TYPE_CHECKING:
     from CACScoringLib.ct.volume import CTVolume
@@ -25,17 +25,8 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None, predict: Callable[..., Prediction] | None = None) -> int:
-    """Run one job and return the exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Those of the process when absent.
-    predict : callable, optional
-        As ``CACScoringLib.methods.predict``, which it defaults to.
-    """
-    options = arguments_of("predict_worker", "Run the network on one scan.", arguments)
-    return run(options.folder, own_stdout(), watch_stdin=options.watch_stdin, predict=predict)
+    """Run one job and return the exit status; arguments as of ``worker_main``."""
+    return worker_main(run, "predict_worker", "Run the network on one scan.", arguments, predict)
 
 
 def run(

@@ -25,12 +25,31 @@ Work = Callable[[Callable[[float, str], None], Callable[[], bool]], None]
 """Is given what to call with progress (fraction, text), and what says whether to stop."""
 
 
-def arguments_of(program: str, description: str, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read a worker's command line: ``folder`` and ``watch_stdin``."""
+def worker_main(
+    run: Callable[..., int],
+    program: str,
+    description: str,
+    arguments: Sequence[str] | None = None,
+    predict: Callable[..., Any] | None = None,
+) -> int:
+    """Be a worker process: read the command line, keep standard output for reports, and return the exit status.
+
+    Parameters
+    ----------
+    run : callable
+        Does the job of a folder: ``run(folder, out, watch_stdin=..., predict=...)``.
+    program, description : str
+        For ``--help``.
+    arguments : sequence of str, optional
+        Those of the process when absent.
+    predict : callable, optional
+        As ``CACScoringLib.methods.predict``, which it defaults to.
+    """
     parser = argparse.ArgumentParser(prog=program, description=description)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--watch-stdin", action="store_true", help="stop when standard input ends")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    return run(options.folder, _own_stdout(), watch_stdin=options.watch_stdin, predict=predict)
 
 
 def reported(work: Work, folder: Path, out: TextIO, *, watch_stdin: bool = False) -> int:
@@ -114,7 +133,7 @@ def _cancel_check(folder: Path, watch_stdin: bool) -> Callable[[], bool]:
     return lambda: ended.is_set() or file.exists()
 
 
-def own_stdout() -> TextIO:
+def _own_stdout() -> TextIO:
     """Return standard output for our lines only; what libraries print there goes to standard error."""
     ours = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
