@@ -12,9 +12,7 @@ from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.vocabulary import NonCoronary
 
 SPECK_MM3 = 8.0
-"""Islands below this volume are specks: most of them are noise ..."""
-SPECK_VOXELS = 3
-"""... and so are islands of this few voxels, however large these are: noise differs from voxel to voxel."""
+"""Islands below this volume are specks: most of them are noise."""
 LARGE_MM3 = 60.0
 """Islands from this volume on are hardly ever noise: they go by what is more probable."""
 MORE_PROBABLE = 0.5
@@ -42,7 +40,7 @@ class DecisionSettings:
     coronary_probability : float
         A lesion is coronary from this probability on; one of ``LARGE_MM3`` and more from one half.
     speck_probability : float
-        The same for specks, islands below ``SPECK_MM3`` or of ``speck_voxels``, in a scan without much noise.
+        The same for islands below ``SPECK_MM3`` in a scan without much noise.
     left_main_odds : float
         Factor on the odds of LM against what is no vessel, such as the wall of the aortic root.
     left_main_vessel_odds : float
@@ -55,8 +53,6 @@ class DecisionSettings:
         A lesion is split when another label holds at least this share of it; above 1 never.
     leaves_below : float
         A part of a coronary lesion goes to no vessel only below this probability of being coronary.
-    speck_voxels : float
-        Islands of at most so many voxels are specks.
     """
 
     coronary_probability: float = 0.5
@@ -67,7 +63,6 @@ class DecisionSettings:
     quiet_specks: float = SPECKS_OF_A_QUIET_SCAN
     split_share: float = SPLIT_SHARE
     leaves_below: float = LEAVES_BELOW
-    speck_voxels: float = SPECK_VOXELS
 
     @classmethod
     def from_bundle(cls, settings: Mapping[str, object]) -> DecisionSettings:
@@ -118,7 +113,7 @@ def decide(
     """
     mean = _island_means(calcium, candidates)
     other = _island_means(non_coronary, candidates)
-    lesion_label = _label_of(mean, other, needed_probability(candidates, settings), settings)
+    lesion_label = _label_of(mean, other, needed_probability(candidates.size_mm3, settings), settings)
     label = lesion_label[candidates.lesion]
     # To join the coronaries out of a lesion that is not coronary, a part needs as much as a lesion does.
     part_needs = np.where((label >= 1) & (label <= 4), settings.leaves_below, settings.coronary_probability)
@@ -131,11 +126,15 @@ def decide(
     return LesionDecision(label, lesion_label, _probability(mean, other, lesion_label))
 
 
-def needed_probability(candidates: Candidates, settings: DecisionSettings) -> np.ndarray:
-    """Return the probability from which each island is coronary; float64 (count,)."""
-    size_mm3 = candidates.size_mm3
-    voxels = np.bincount(candidates.lesion, minlength=candidates.count)
-    specks = (size_mm3 < SPECK_MM3) | (voxels <= settings.speck_voxels)
+def needed_probability(size_mm3: np.ndarray, settings: DecisionSettings) -> np.ndarray:
+    """Return the probability from which each island is coronary; float64 (count,).
+
+    Parameters
+    ----------
+    size_mm3 : ndarray, shape (count,)
+    settings : DecisionSettings
+    """
+    specks = size_mm3 < SPECK_MM3
     odds = settings.speck_probability / (1.0 - settings.speck_probability)
     odds *= max(np.count_nonzero(specks) / settings.quiet_specks, 1.0)
     lesions = np.where(size_mm3 >= settings.large_mm3, MORE_PROBABLE, settings.coronary_probability)

@@ -18,6 +18,8 @@ ATTENTION_LAYER = 3
 """The paper follows the response back to the third convolutional layer."""
 ATTENTION_STEP = 2 ** (ATTENTION_LAYER - 1)
 """Input pixels along one side of a cell of that layer."""
+NEIGHBOURS = 3
+"""Cells along a side over which the joint response is averaged: the kernels of a layer reach so far."""
 VOXEL_SIZES = 3
 
 
@@ -121,8 +123,9 @@ class SliceRegressionNet(nn.Module):
         """Return the output and where in the slice it comes from.
 
         The output's response is carried back by transposed convolutions, with unpooling to where each maximum lay,
-        to the feature maps of the third layer; their joint response is its product with the maps, summed, where
-        it raises the output. Only in evaluation mode.
+        to the feature maps of the third layer; their joint response is its product with what the maps hold beyond
+        their median in the slice, summed over maps and averaged over neighbouring cells, where it raises the output.
+        Without the median, cells of plain tissue take part in what every slice has in common. Only in evaluation mode.
 
         Returns
         -------
@@ -142,9 +145,10 @@ class SliceRegressionNet(nn.Module):
             signal = signal * _elu_slope(before[layer]) * _norm_scale(self.norms[layer])[:, None, None]
             signal = functional.max_unpool2d(signal, switches[layer], 2)
             signal = functional.conv_transpose2d(signal, self.kernel_of(layer), padding=1)
-        joint = signal * functional.elu(before[ATTENTION_LAYER - 1])
-        joint = functional.max_unpool2d(joint, switches[ATTENTION_LAYER - 1], 2)
-        return output, joint.sum(dim=1).clamp_min(0.0)
+        maps = functional.elu(before[ATTENTION_LAYER - 1])
+        joint = signal * (maps - maps.flatten(2).median(dim=2).values[:, :, None, None])
+        joint = functional.max_unpool2d(joint, switches[ATTENTION_LAYER - 1], 2).sum(dim=1)
+        return output, functional.avg_pool2d(joint, NEIGHBOURS, stride=1, padding=NEIGHBOURS // 2).clamp_min(0.0)
 
     def _layer(self, x: torch.Tensor, layer: int, switches: bool = False) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return a layer's normalised response before activation, and where its maxima lay where these are wanted."""

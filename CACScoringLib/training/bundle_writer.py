@@ -53,11 +53,10 @@ real scans was not measured against experts.
 Measured figures: `Resources/Documentation/evaluation.md`.
 """
 CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
-  speck (below 8 mm3, or of at most {settings.speck_voxels:.0f} voxels) from {settings.speck_probability}, more in scans
-  with many; the odds of LM are taken {settings.left_main_odds} times against what is no vessel,
-  {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have the smallest
-  mean error of ln(1 + Agatston), total and vessels (within 2 %, the best ICC of LM), on {patients} synthetic patients
-  of their own (seeds from 800000)."""
+  speck below 8 mm3 from {settings.speck_probability} (more in scans with many); the odds of LM are taken
+  {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other
+  vessels. Of {tried} settings tried, these have the smallest mean error of ln(1 + Agatston), total and vessels (within
+  2 %, the best ICC of LM), on {patients} synthetic patients of their own (seeds from 800000)."""
 REVIEWED = """
 - Uncertainty: probability of each risk category, calibrated on the same {patients} synthetic patients (expected
   calibration error of the stated category {error:.3f} on patients left out of the fit). A scan needs review where its

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from CACScoringLib.inference.candidates import Candidates, find_candidates
+from CACScoringLib.inference.candidates import find_candidates
 from CACScoringLib.inference.grids import ct_grid
 from CACScoringLib.inference.lesions import DecisionSettings, decide, needed_probability
 
@@ -15,13 +13,6 @@ SPACING = (1.0, 1.0, 1.0)
 def candidates_of(mask):
     hu = np.where(mask, 300, 0).astype(np.int16)
     return find_candidates(hu, ct_grid(mask.shape, SPACING))
-
-
-def islands(sizes_mm3, voxels=20):
-    """Islands of these volumes, all of the same number of voxels."""
-    lesion = np.repeat(np.arange(len(sizes_mm3), dtype=np.int32), voxels)
-    index, hu = np.zeros((len(lesion), 3), np.int32), np.full(len(lesion), 300, np.int16)
-    return Candidates(index, hu, lesion, np.asarray(sizes_mm3, np.float32))
 
 
 def sure(labels, classes=5, p=0.9):
@@ -79,19 +70,12 @@ def test_coronary_is_the_sum_over_vessels():
 
 def test_specks_need_more_than_lesions_and_still_more_where_noise_makes_thousands_of_them():
     settings = DecisionSettings(coronary_probability=0.6, speck_probability=0.8)
-    quiet = islands([2.0, 7.9, 8.0, 59.0, 60.0, 500.0])
+    quiet = np.array([2.0, 7.9, 8.0, 59.0, 60.0, 500.0])
     assert needed_probability(quiet, settings).round(6).tolist() == [0.8, 0.8, 0.6, 0.6, 0.5, 0.5]
-    noisy = islands([1.0] * 3000 + [30.0])
+    noisy = np.concatenate((np.full(3000, 1.0), [30.0]))
     needed = needed_probability(noisy, settings)
     assert needed[0] == pytest.approx(40 / 41)
     assert needed[-1] == 0.6
-
-
-def test_an_island_of_three_voxels_is_a_speck_however_large_its_voxels_are():
-    settings = DecisionSettings(coronary_probability=0.6, speck_probability=0.8)
-    assert needed_probability(islands([14.0], voxels=3), settings)[0] == pytest.approx(0.8)
-    assert needed_probability(islands([14.0], voxels=4), settings)[0] == 0.6
-    assert needed_probability(islands([14.0], voxels=3), replace(settings, speck_voxels=0))[0] == 0.6
 
 
 def test_a_speck_is_dropped_where_a_lesion_of_the_same_probability_is_kept():
