@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "CACScoringLib"
 
 LEVELS = (
-    {"vocabulary", "findings", "resources"},
+    {"vocabulary", "findings", "resources", "environment"},
     {"ct", "installing"},
     {"scoring", "networks", "models"},
     {"inference"},
