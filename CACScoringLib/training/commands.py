@@ -361,8 +361,12 @@ def _folds_are_possible(args: argparse.Namespace) -> None:
         return
     if args.method != "six-class":
         raise ModelError("--folds is for six-class, whose paper is cross-validated.")
-    if args.folds < 3 or (args.patients or PATIENTS) < args.folds:
-        raise ModelError("--folds needs at least 3 folds (to learn, to choose, to test), and a patient for each.")
+    from CACScoringLib.training.six_class_evaluation import check_folds
+
+    try:
+        check_folds(args.folds, args.patients or PATIENTS)
+    except ValueError as error:
+        raise ModelError(f"--folds: {error}.") from error
 
 
 def _only_with_data(args: argparse.Namespace) -> None:

@@ -95,12 +95,17 @@ def slice_labels(case: SliceCase, labelling: str) -> np.ndarray:
     labelling : str
         ``patient``: the patient's, as in the paper. ``slice``: that of the slice's own Agatston score.
     """
-    scheme = SCHEMES[SCHEME]
+    check_labelling(labelling)
     if labelling == "patient":
         return np.full(len(case.slices), patient_category(case), np.int64)
-    if labelling == "slice":
-        return np.array([scheme.index(float(score)) for score in case.slice_agatston], np.int64)
-    raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
+    scheme = SCHEMES[SCHEME]
+    return np.array([scheme.index(float(score)) for score in case.slice_agatston], np.int64)
+
+
+def check_labelling(labelling: str) -> None:
+    """Raise ValueError for a labelling that there is not."""
+    if labelling not in LABELLINGS:
+        raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
 
 
 def patient_category(case: SliceCase) -> int:
@@ -277,8 +282,7 @@ def train_six_class(
     from CACScoringLib.training.six_class_bundle import write_six_class_bundle
     from CACScoringLib.training.six_class_evaluation import chosen_aggregation, evaluate_six_class, review_limit
 
-    if labelling not in LABELLINGS:
-        raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
+    check_labelling(labelling)
     device = request.device
     cases = load_cases(request)
     learn, held = split_patients(len(cases), validation_share, request.seed)

@@ -200,6 +200,15 @@ def review_limit(evaluation: SixClassEvaluation) -> float | None:
     return float(np.nextafter(np.quantile(wrong, REVIEW_SENSITIVITY, method="higher"), 2.0))
 
 
+def check_folds(folds: int, patients: int) -> None:
+    """Raise ValueError where folds cannot be made."""
+    if folds < 3 or patients < folds:
+        raise ValueError(
+            f"{folds} folds of {patients} patients leave none to learn from, validate by and test on: "
+            "it takes at least 3 folds, and a patient for each"
+        )
+
+
 def patient_folds(categories: Sequence[int], folds: int = FOLDS, seed: int = 20260) -> np.ndarray:
     """Return the fold of each patient, 0 to ``folds - 1``: every category is spread over the folds as evenly as can be.
 
@@ -209,10 +218,7 @@ def patient_folds(categories: Sequence[int], folds: int = FOLDS, seed: int = 202
         If there are fewer patients than folds, or fewer than three folds (to test, to validate, to learn).
     """
     categories = np.asarray(categories)
-    if folds < 3 or len(categories) < folds:
-        raise ValueError(
-            f"{folds} folds of {len(categories)} patients leave none to learn from, validate by and test on"
-        )
+    check_folds(folds, len(categories))
     rng = np.random.default_rng([seed, len(categories)])
     order = rng.permutation(len(categories))
     order = order[np.argsort(categories[order], kind="stable")]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from CACScoringLib.methods.six_class import LABELLINGS, SCHEME
+from CACScoringLib.methods.six_class import SCHEME
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.paper_figures import NGUYEN
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.six_class import SixClassSettings
-from CACScoringLib.training.six_class_evaluation import ClassReport, SixClassEvaluation, cross_validate
+from CACScoringLib.training.six_class import SixClassSettings, check_labelling
+from CACScoringLib.training.six_class_evaluation import ClassReport, SixClassEvaluation, check_folds, cross_validate
 from CACScoringLib.training.slice_regression import load_cases
 
 FIGURES = {"precision": "precision", "recall": "recall", "f1": "F1", "accuracy": "accuracy", "kappa": "kappa"}
@@ -37,10 +37,8 @@ def run_folds(request: TrainingRequest, folds: int, *, labelling: str = "patient
     ValueError
         If there are too few folds, or too few patients for them.
     """
-    if labelling not in LABELLINGS:
-        raise ValueError(f"the labelling is one of {', '.join(LABELLINGS)}, not {labelling!r}")
-    if folds < 3 or request.patients < folds:
-        raise ValueError(f"{folds} folds of {request.patients} patients cannot be made: at least 3, a patient for each")
+    check_labelling(labelling)
+    check_folds(folds, request.patients)
 
     def tell(fold: int, step: int, losses: dict[str, float]) -> None:
         request.report(f"fold {fold + 1} (loss {losses['loss']:.3f})", step, request.steps)
