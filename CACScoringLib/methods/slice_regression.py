@@ -43,6 +43,9 @@ SCHEME = "screening-5"
 TARGETS = ("agatston", "volume")
 BOX_MARGIN_MM = 8.0
 """The box is grown by this: arteries run in the fat round the chambers, whose box was learned."""
+LEAST_SCORE = {"agatston": 0.5, "volume": 1.5}
+"""What a slice scores that holds the smallest lesion of the reference preset, 1.5 mm3 in slices every 1.5 mm (Agatston:
+1 mm2, weight 1, half of 3 mm); less is no calcium. Without this, what the network says of plain slices adds up."""
 LARGEST_GAP = 2
 """Slices without a heart, between slices with one, that are taken for a mistake."""
 THICKEST_MM = 3.0
@@ -138,6 +141,20 @@ class HeartSlices:
     hu: np.ndarray
     grid: Grid
     number: np.ndarray
+
+
+def slice_scores(output: object, network: object, target: str) -> np.ndarray:
+    """Return what a network's output says of slices: float32 (n,), 0 where it is less than the smallest lesion's score.
+
+    Parameters
+    ----------
+    output : Tensor, shape (n,)
+    network : SliceRegressionNet
+    target : str
+        ``agatston`` or ``volume``.
+    """
+    score = network.config.decode(output).cpu().numpy()
+    return np.where(score >= LEAST_SCORE[target], score, np.float32(0.0))
 
 
 def cut_slices(ct: CTVolume, stack: Stack, box: HeartBox, size: int) -> HeartSlices:
@@ -328,7 +345,7 @@ def _run(
                     heat[start : start + BATCH] = here.cpu().numpy()
                 else:
                     output = network(x, voxel)
-                scores[target][start : start + BATCH] = network.config.decode(output).cpu().numpy()
+                scores[target][start : start + BATCH] = slice_scores(output, network, target)
     if not attention or "agatston" not in regressors or not len(canvas):
         return scores, None
     step = np.array([1, ATTENTION_STEP, ATTENTION_STEP])

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from CACScoringLib.methods.score_prediction import counted, spread_probability
-from CACScoringLib.methods.slice_regression import BATCH, BOX_MARGIN_MM, SCHEME
+from CACScoringLib.methods.slice_regression import BATCH, BOX_MARGIN_MM, SCHEME, slice_scores
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.slice_regression_cases import SliceCase
 
@@ -34,7 +34,7 @@ def score_case(case: SliceCase, networks: dict[str, object], device: str = "cpu"
             x = torch.from_numpy(slab_on_canvas(case, chosen, network.config.size, None))[:, None].to(device)
             voxel = torch.tensor(case.slab_spacing_mm, dtype=torch.float32, device=device).expand(len(x), 3)
             with torch.inference_mode():
-                totals[target] += float(network.config.decode(network(x, voxel)).sum())
+                totals[target] += float(slice_scores(network(x, voxel), network, target).sum())
     return totals
 
 

@@ -17,6 +17,8 @@ from CACScoringLib.methods.score_prediction import (
     spread_probability,
 )
 from CACScoringLib.methods.slice_regression import (
+    LEAST_SCORE,
+    PRESET,
     Networks,
     averaged_slices,
     cut_slices,
@@ -27,10 +29,12 @@ from CACScoringLib.methods.slice_regression import (
     part_of,
     predict_slice_regression,
     presence_run,
+    slice_scores,
 )
 from CACScoringLib.models import write_bundle
 from CACScoringLib.networks.axis_localiser import LocaliserConfig
 from CACScoringLib.networks.slice_regression import EXPERIMENTS, SliceRegressionConfig, SliceRegressionNet
+from CACScoringLib.scoring.presets import get_preset
 from CACScoringLib.scoring.settings import settle
 
 TINY = SliceRegressionConfig(size=64, kernels=4, dense=6, unit=1.0)
@@ -272,6 +276,14 @@ def test_totals_are_the_sums_over_the_slices_of_the_box(a_bundle):
     assert out.category == "1-10"
     assert out.risk()["spect-pet-4"] == ">0-100"
     assert out.labels is None
+
+
+def test_slices_that_score_less_than_the_smallest_lesion_hold_no_calcium():
+    smallest, thickness = get_preset(PRESET).minimum_volume_mm3, get_preset(PRESET).resample_mm[0]
+    assert LEAST_SCORE == {"agatston": smallest / thickness, "volume": smallest}
+    output = torch.tensor([-1.0, 0.1, 0.49, 0.5, 1.49, 1.5, 40.0])
+    assert slice_scores(output, CountsBright(), "agatston").tolist() == pytest.approx([0, 0, 0, 0.5, 1.49, 1.5, 40])
+    assert slice_scores(output, CountsBright(), "volume").tolist() == pytest.approx([0, 0, 0, 0, 0, 1.5, 40])
 
 
 def test_attention_comes_back_on_the_cts_grid_and_lies_on_the_lesion(a_bundle):
