@@ -1,4 +1,4 @@
-"""``cacscoring train``: arguments and work are those of ``training/commands.py``."""
+"""``cacscoring train``: arguments and work are those of ``training/train_commands.py``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``train``."""
-    from CACScoringLib.training.commands import add_train_arguments
+    from CACScoringLib.training.train_commands import add_train_arguments
 
     add_train_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Hand over to the training part."""
-    from CACScoringLib.training.commands import run_train
+    from CACScoringLib.training.train_commands import run_train
 
     return int(run_train(args) or 0)

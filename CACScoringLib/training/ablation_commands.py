@@ -9,7 +9,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from CACScoringLib.training import commands
+from CACScoringLib.training.progress import progress_display, shown_in
+from CACScoringLib.training.synthetic_patients import (
+    FIRST_VALIDATION_SEED,
+    evaluation_patients,
+    validation_patients,
+)
+from CACScoringLib.training.train_commands import request_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,14 +31,13 @@ def run_decision_ablation(args: argparse.Namespace) -> int:
     from CACScoringLib.methods.registry import METHODS
     from CACScoringLib.models import ModelError, open_bundle
     from CACScoringLib.training.ablation import ablate, as_markdown
-    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED
     from CACScoringLib.training.validation import see_patients
 
     bundle = open_bundle(args.model or METHODS[args.method].model)
     if not {item.name for item in fields(DecisionSettings)} & set(bundle.settings):
         raise ModelError(f"--ablation is for methods that decide about lesions: '{args.method}' labels none.")
-    wanted = commands.evaluation_patients(args.patients, FIRST_VALIDATION_SEED)
-    with commands.progress_display() as progress:
+    wanted = evaluation_patients(args.patients, FIRST_VALIDATION_SEED)
+    with progress_display() as progress:
         seen = see_patients(
             wanted,
             bundle.folder,
@@ -48,27 +53,27 @@ def run_decision_ablation(args: argparse.Namespace) -> int:
 def run_training_ablation(args: argparse.Namespace) -> int:
     """Train once for every choice, print and write the table; returns the exit status."""
     from CACScoringLib.models import ModelError
-    from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED
     from CACScoringLib.training.loop import TrainingSettings
+    from CACScoringLib.training.multibranch_training import load_patients
     from CACScoringLib.training.training_ablation import VARIANTS, as_markdown, compare_variants, train_variants
 
     if args.validation_patients < 1:
         raise ModelError("--ablation measures on validation patients: give --validation-patients 1 or more.")
-    patients, steps = args.patients or commands.PATIENTS, args.steps or STEPS
-    settings = replace(TrainingSettings(), steps=steps, seed=args.seed, device=args.device)
-    wanted = commands.evaluation_patients(-(-args.validation_patients // 4), FIRST_VALIDATION_SEED)
-    with commands.progress_display() as progress:
-        cases, groups = commands.load_patients(args, patients, progress)
-        task = progress.add_task("Training", total=steps * len(VARIANTS))
+    wanted = validation_patients(args.validation_patients)
+    with progress_display() as progress:
+        request = request_of(args, STEPS, shown_in(progress))
+        steps, total = request.steps, request.steps * len(VARIANTS)
+        settings = replace(TrainingSettings(), steps=steps, seed=request.seed, device=request.device)
+        cases, groups = load_patients(request)
         bundles = train_variants(
             cases,
             groups,
             settings,
-            args.output,
-            resume=not args.no_resume,
+            request.output,
+            resume=request.resume,
             tick=lambda variant: (
-                lambda step, losses: progress.update(
-                    task, completed=VARIANTS.index(variant) * steps + step, description=f"Training: {variant.title}"
+                lambda step, losses: request.report(
+                    f"Training: {variant.title}", VARIANTS.index(variant) * steps + step, total
                 )
             ),
         )
@@ -79,7 +84,9 @@ def run_training_ablation(args: argparse.Namespace) -> int:
             workers=args.workers,
             tick=_looking(progress, len(wanted)),
         )
-    _write(args.output / TRAINING_PAGE, as_markdown(rows, patients=patients, steps=steps, validation=len(wanted)))
+    _write(
+        args.output / TRAINING_PAGE, as_markdown(rows, patients=request.patients, steps=steps, validation=len(wanted))
+    )
     return 0
 
 

@@ -13,12 +13,12 @@ from CACScoringLib.cohort.agreement import icc_2_1
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.lesions import DecisionSettings, decide
 from CACScoringLib.scoring.parts import vessel_agatston
+from CACScoringLib.training.run_request import TrainingRequest
+from CACScoringLib.training.synthetic_patients import validation_patients
 from CACScoringLib.training.uncertainty_fit import UncertaintyFit, fit_uncertainty, judge
 from CACScoringLib.training.validation import SeenPatient, see, see_patients
 from CACScoringLib.vocabulary import Vessel
 
-FIRST_VALIDATION_SEED = 800_000
-"""Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
 TRIED: tuple[DecisionSettings, ...] = tuple(
     DecisionSettings(*values)
     for values in product((0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 0.9), (0.2, 0.5, 1.0), (0.4, 0.6, 1.0))
@@ -144,6 +144,21 @@ def choose_settings(
         Called with a text after every patient.
     """
     return choose(see_patients(wanted, folder, cache=cache, workers=workers, tick=tick))
+
+
+def choose_for(request: TrainingRequest, folder: Path, patients: int) -> DecisionChoice:
+    """Choose as ``choose_settings`` does, on synthetic patients of their own, as part of a training.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+    folder : Path
+        Of the bundle that was just trained.
+    patients : int
+    """
+    wanted = validation_patients(patients)
+    tick = request.counted("Choosing the decision:", len(wanted))
+    return choose_settings(folder, wanted, cache=request.output / "validation", workers=request.workers, tick=tick)
 
 
 def choose(patients: Sequence[SeenPatient]) -> DecisionChoice:

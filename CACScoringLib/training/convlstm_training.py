@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from CACScoringLib.methods.convlstm import NAME
 from CACScoringLib.models import ModelBundle
 from CACScoringLib.training.run_request import TrainingRequest
+from CACScoringLib.training.synthetic_patients import training_patients
 
 if TYPE_CHECKING:
     from CACScoringLib.training.convlstm_loop import ConvLSTMSettings
@@ -37,7 +38,6 @@ def train_convlstm(
     -------
     ModelBundle
     """
-    from CACScoringLib.training.commands import training_patients
     from CACScoringLib.training.convlstm_bundle import write_convlstm_bundle
     from CACScoringLib.training.convlstm_cases import CASES, SequenceCase
     from CACScoringLib.training.convlstm_loop import ConvLSTMSettings, ConvLSTMTrainer
@@ -54,14 +54,10 @@ def train_convlstm(
     folder = request.bundle_folder(NAME)
     bundle = write_convlstm_bundle(folder, trainer, patients=patients)
     if validation_patients > 0:
-        from CACScoringLib.training.calibration import FIRST_VALIDATION_SEED, choose
-        from CACScoringLib.training.commands import evaluation_patients
-        from CACScoringLib.training.validation import see_patients
+        from CACScoringLib.training.calibration import choose_for
 
-        kept_back = evaluation_patients(-(-validation_patients // 4), FIRST_VALIDATION_SEED)
-        tick = request.counted("Choosing the decision:", len(kept_back))
-        seen = see_patients(kept_back, folder, cache=request.output / "validation", workers=request.workers, tick=tick)
-        bundle = write_convlstm_bundle(folder, trainer, patients=patients, choice=choose(seen))
+        choice = choose_for(request, folder, validation_patients)
+        bundle = write_convlstm_bundle(folder, trainer, patients=patients, choice=choice)
     return bundle
 
 

@@ -32,8 +32,8 @@ VALIDATION = "validation.json"
 def run_tune(args: argparse.Namespace) -> int:
     """Tune a model on labelled scans and write its bundle; returns the exit status."""
     from CACScoringLib.methods.registry import METHODS
-    from CACScoringLib.training.commands import progress_display
     from CACScoringLib.training.datasets import list_scans, split_patients
+    from CACScoringLib.training.progress import progress_display
 
     if args.layout is None:
         raise ModelError("--data needs --layout, which says how scans and labels lie: coca, orcascore or plain.")
@@ -73,10 +73,12 @@ def _train(
 ) -> int:
     from CACScoringLib.inference.lesions import DecisionSettings
     from CACScoringLib.training.cases import CASES, TrainingCase
-    from CACScoringLib.training.commands import losses_text, progress_display, training_patients
     from CACScoringLib.training.fine_tuned_bundle import TuningFacts, write_tuned_bundle
     from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
     from CACScoringLib.training.loop import Trainer, TrainingSettings
+    from CACScoringLib.training.multibranch_training import losses_text
+    from CACScoringLib.training.progress import progress_display
+    from CACScoringLib.training.synthetic_patients import training_patients
 
     steps = args.steps or STEPS
     mixed = CASES.build(cache, training_patients(args.patients or 0), workers=args.workers) if args.patients else []
@@ -117,9 +119,9 @@ def _validate(
 ) -> tuple[TuningFacts, DecisionSettings]:
     """Compare the tuned model with the first one on patients held back, and choose what a lesion needs."""
     from CACScoringLib.inference.lesions import DecisionSettings
-    from CACScoringLib.training.commands import progress_display
     from CACScoringLib.training.fine_tuned_bundle import counted
     from CACScoringLib.training.fine_tuning import LEAST_SCANS_TO_CHOOSE, validate, write_validation
+    from CACScoringLib.training.progress import progress_display
 
     with progress_display() as progress:
         task = progress.add_task("Validating", total=len(check))

@@ -7,11 +7,12 @@ import sys
 
 from CACScoringLib import __version__
 from CACScoringLib.models import ModelError
-from CACScoringLib.training.commands import evaluation_patients, progress_display
 from CACScoringLib.training.evaluation_page import check_page
 from CACScoringLib.training.method_figures import summarize_method
 from CACScoringLib.training.methods_evaluation import ROWS, choose_methods, megabytes, run_methods
 from CACScoringLib.training.methods_page import as_markdown, update_page, write_methods
+from CACScoringLib.training.progress import progress_display
+from CACScoringLib.training.synthetic_patients import evaluation_patients
 
 
 def run_all(args: argparse.Namespace) -> int:

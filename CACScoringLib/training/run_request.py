@@ -19,7 +19,7 @@ class TrainingRequest:
     output : Path
         Folder for cache, checkpoints, logs and the bundle (``output/bundle/METHOD``).
     patients, steps : int
-        Patients have the protocols in turn and seeds from 1000, those of ``training.commands.training_patients``.
+        Patients have the protocols in turn and seeds from 1000, those of ``training_patients``.
     seed : int
         Of weights and batches.
     workers : int

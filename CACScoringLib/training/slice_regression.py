@@ -14,7 +14,6 @@ from CACScoringLib.methods.slice_regression import BOX_MARGIN_MM, NAME, TARGETS,
 from CACScoringLib.models import ModelBundle
 from CACScoringLib.networks.axis_localiser import AxisLocalisers
 from CACScoringLib.networks.slice_regression import EXPERIMENTS, SliceRegressionConfig, SliceRegressionNet
-from CACScoringLib.training.commands import training_patients
 from CACScoringLib.training.localiser import LOCALISER_SETTINGS, train_localisers
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.slice_regression_cases import (
@@ -24,6 +23,7 @@ from CACScoringLib.training.slice_regression_cases import (
     as_units,
 )
 from CACScoringLib.training.slice_regression_loop import SliceTrainer, SliceTrainingSettings, seed_weights
+from CACScoringLib.training.synthetic_patients import training_patients
 
 DEFAULT_EXPERIMENT = "iii"
 """Of the paper's four the best for risk categories (accuracy 0.85, kappa 0.90)."""

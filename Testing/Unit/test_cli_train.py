@@ -14,8 +14,9 @@ import pytest
 from CACScoringLib.cli import main
 from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.models import open_bundle
-from CACScoringLib.training import commands
+from CACScoringLib.training import evaluate_commands
 from CACScoringLib.training.calibration import TRIED, choose_settings, sweep
+from CACScoringLib.training.synthetic_patients import validation_patients
 from CACScoringLib.training.validation import see_synthetic
 
 SHIPPED = "multibranch-unet"
@@ -61,7 +62,7 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
     assert [line["step"] for line in lines] == [1, 2]
     assert {path: path.stat().st_mtime_ns for path in (trained / "cache").glob("*.npz")} == made
     assert bundle.sha256 == asked["sha256"] != before
-    assert asked["wanted"] == commands.evaluation_patients(1, 800_000)
+    assert asked["wanted"] == validation_patients(4)
     assert DecisionSettings.from_bundle(bundle.settings) in TRIED
     assert "1 synthetic patients of their own (seeds from 800000)" in card(trained)
     assert asked["cache"] == trained / "validation"
@@ -82,7 +83,9 @@ def test_asking_for_more_never_raises_a_score():
 
 
 def test_evaluation_prints_and_writes_every_figure(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "evaluation_patients", lambda count, first: [("gated", first), ("gated", first + 4)])
+    monkeypatch.setattr(
+        evaluate_commands, "evaluation_patients", lambda count, first: [("gated", first), ("gated", first + 4)]
+    )
     assert main(["evaluate", SHIPPED, "--patients", "1", "--output", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     written = json.loads((tmp_path / "evaluation.json").read_text(encoding="utf-8"))
@@ -124,7 +127,7 @@ def test_an_unknown_method_is_one_sentence(tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("method", ["convlstm", "slice-regression", "six-class"])
+@pytest.mark.parametrize("method", ["multibranch-unet", "convlstm", "slice-regression", "six-class"])
 def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
     asked = {}
 
@@ -137,8 +140,9 @@ def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
         "convlstm_training.train_convlstm",
         "slice_regression.train_slice_regression",
         "six_class.train_six_class",
+        "multibranch_training.train_multibranch",
     ):
-        monkeypatch.setattr(f"CACScoringLib.training.{name}", train if method.replace("-", "_") in name else None)
+        monkeypatch.setattr(f"CACScoringLib.training.{name}", train if method.split("-")[0] in name else None)
     words = [
         "train",
         method,
@@ -156,6 +160,7 @@ def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
     assert (asked["output"], asked["patients"], asked["steps"]) == (tmp_path, 3, 3)
     assert (asked["seed"], asked["resume"]) == (7, False)
     own = {"slice-regression": ("experiment", "iv"), "six-class": ("labelling", "slice"), "convlstm": ("device", "cpu")}
+    own["multibranch-unet"] = ("validation_patients", 40)
     name, value = own[method]
     assert asked[name] == value
 

@@ -19,7 +19,6 @@ from CACScoringLib.methods.evidence import Evidence
 from CACScoringLib.models import open_bundle
 from CACScoringLib.networks.convlstm import ConvLSTMConfig
 from CACScoringLib.training.calibration import DecisionChoice
-from CACScoringLib.training.commands import training_patients
 from CACScoringLib.training.convlstm_bundle import write_convlstm_bundle
 from CACScoringLib.training.convlstm_cases import CASES, SequenceCase, make_case
 from CACScoringLib.training.convlstm_loop import (
@@ -38,6 +37,7 @@ from CACScoringLib.training.convlstm_sampling import (
 )
 from CACScoringLib.training.convlstm_training import groups_of, train_convlstm
 from CACScoringLib.training.run_request import TrainingRequest
+from CACScoringLib.training.synthetic_patients import training_patients
 from CACScoringLib.training.uncertainty_fit import UncertaintyFit
 from CACScoringLib.training.validation import see
 

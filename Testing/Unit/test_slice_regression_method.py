@@ -280,7 +280,7 @@ def test_totals_are_the_sums_over_the_slices_of_the_box(a_bundle):
 
 def test_slices_that_score_less_than_the_smallest_lesion_hold_no_calcium():
     smallest, thickness = get_preset(PRESET).minimum_volume_mm3, get_preset(PRESET).resample_mm[0]
-    assert LEAST_SCORE == {"agatston": smallest / thickness, "volume": smallest}
+    assert {"agatston": smallest / thickness, "volume": smallest} == LEAST_SCORE
     output = torch.tensor([-1.0, 0.1, 0.49, 0.5, 1.49, 1.5, 40.0])
     assert slice_scores(output, CountsBright(), "agatston").tolist() == pytest.approx([0, 0, 0, 0.5, 1.49, 1.5, 40])
     assert slice_scores(output, CountsBright(), "volume").tolist() == pytest.approx([0, 0, 0, 0, 0, 1.5, 40])

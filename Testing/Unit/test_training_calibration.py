@@ -5,7 +5,7 @@ import pytest
 
 from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.training.calibration import TRIED, best_settings
-from CACScoringLib.training.commands import evaluation_patients, training_patients
+from CACScoringLib.training.synthetic_patients import evaluation_patients, training_patients
 
 REFERENCE = np.array([[100.0, 0, 100, 0, 0], [0, 0, 0, 0, 0]])
 """Total, LM, LAD, LCX, RCA of a patient with calcium and one without."""

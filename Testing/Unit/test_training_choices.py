@@ -115,7 +115,9 @@ def test_the_command_writes_the_table_with_what_it_rests_on(monkeypatch, tmp_pat
         tick("patient 800000")
         return [ROW]
 
-    monkeypatch.setattr("CACScoringLib.training.commands.load_patients", lambda args, n, progress: ([0] * n, [[0]]))
+    monkeypatch.setattr(
+        "CACScoringLib.training.multibranch_training.load_patients", lambda request: ([0] * request.patients, [[0]])
+    )
     monkeypatch.setattr(training_ablation, "train_variants", train)
     monkeypatch.setattr(training_ablation, "compare_variants", compare)
     words = ["train", "multibranch-unet", "--ablation", "--output", str(tmp_path), "--patients", "6"]

@@ -10,11 +10,12 @@ from evaluation_samples import HereAndNow
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.training import evaluation, evaluation_page
-from CACScoringLib.training.commands import add_train_arguments, evaluation_patients, training_patients
 from CACScoringLib.training.evaluation import ROWS, run_patients, summarize
 from CACScoringLib.training.evaluation_page import BEGIN, END, as_markdown, update_page, write_evaluation
 from CACScoringLib.training.floors import FLOORS, Floor, check_floors
 from CACScoringLib.training.patient_result import PatientResult, match_lesions
+from CACScoringLib.training.synthetic_patients import evaluation_patients, training_patients
+from CACScoringLib.training.train_commands import add_train_arguments
 
 SPACING = (3.0, 0.5, 0.5)
 

@@ -1,0 +1,59 @@
+"""``cacscoring train multibranch-unet``: synthetic patients -> a trained network in a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from CACScoringLib.training.run_request import TrainingRequest
+from CACScoringLib.training.synthetic_patients import training_patients
+
+if TYPE_CHECKING:
+    from CACScoringLib.models import ModelBundle
+    from CACScoringLib.training.cases import TrainingCase
+
+NAME = "multibranch-unet"
+
+
+def train_multibranch(request: TrainingRequest, *, validation_patients: int = 40) -> ModelBundle:
+    """Generate synthetic patients, train on them, choose what a lesion needs, and write the bundle.
+
+    Parameters
+    ----------
+    request : TrainingRequest
+    validation_patients : int
+        Synthetic patients that choose the decision settings; 0: do not choose.
+    """
+    from CACScoringLib.training.bundle_writer import write_trained_bundle
+    from CACScoringLib.training.calibration import choose_for
+    from CACScoringLib.training.loop import Trainer, TrainingSettings
+
+    cases, groups = load_patients(request)
+    settings = replace(TrainingSettings(), steps=request.steps, seed=request.seed, device=request.device)
+    trainer = Trainer(cases, groups, settings, request.output)
+    if request.resume:
+        trainer.resume()
+    trainer.run(lambda step, losses: request.report(losses_text(losses), step, request.steps))
+    folder = request.bundle_folder(NAME)
+    bundle = write_trained_bundle(folder, trainer, patients=request.patients)
+    if validation_patients > 0:
+        choice = choose_for(request, folder, validation_patients)
+        bundle = write_trained_bundle(folder, trainer, patients=request.patients, choice=choice)
+    return bundle
+
+
+def load_patients(request: TrainingRequest) -> tuple[list[TrainingCase], list[list[int]]]:
+    """Generate the training patients that are not cached yet, load all, and group them by protocol."""
+    from CACScoringLib.training.cases import CASES, TrainingCase
+
+    wanted = training_patients(request.patients)
+    tick = request.counted("generated", len(wanted))
+    paths = CASES.build(request.cases, wanted, workers=request.workers, tick=tick)
+    protocols = [protocol for protocol, _ in wanted]
+    cases = [TrainingCase.load(path) for path in paths]
+    return cases, [[i for i, p in enumerate(protocols) if p == name] for name in dict.fromkeys(protocols)]
+
+
+def losses_text(losses: dict[str, float]) -> str:
+    """Return the losses of a step for the progress display."""
+    return f"Training (calcium {losses['calcium']:.3f}, structures {losses['structure_coarse']:.3f})"

@@ -1,0 +1,173 @@
+"""``cacscoring train``: its arguments, and which function trains each method."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from CACScoringLib.training.arguments import LAYOUTS, known_method, positive
+from CACScoringLib.training.run_request import Tell, TrainingRequest
+from CACScoringLib.training.synthetic_patients import PATIENTS
+
+STEPS = {"multibranch-unet": 2400, "convlstm": 3000, "slice-regression": 2400, "six-class": 6000}
+"""Default optimiser steps of each method that ``train`` knows."""
+
+
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``cacscoring train``."""
+    parser.add_argument("method", help=f"method to train: {', '.join(STEPS)}")
+    parser.add_argument("--output", type=Path, required=True, help="folder for cache, checkpoint, log and model bundle")
+    parser.add_argument(
+        "--patients", type=positive, help="synthetic patients to train on (default 480; with --data: none, or mixed in)"
+    )
+    parser.add_argument(
+        "--steps",
+        type=positive,
+        help="optimiser steps (default 2400; with --data 600; convlstm 3000, slice-regression 2400, six-class 6000)",
+    )
+    parser.add_argument(
+        "--experiment", choices=("i", "ii", "iii", "iv"), default="iii", help="of slice-regression (default iii)"
+    )
+    parser.add_argument(
+        "--labelling", choices=("patient", "slice"), default="patient", help="of six-class (default patient)"
+    )
+    parser.add_argument(
+        "--folds",
+        type=positive,
+        metavar="N",
+        help="cross-validate six-class instead, by patients in N folds (5 in the paper): a table, no weights",
+    )
+    parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
+    parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
+    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument("--cache", type=Path, help="folder of generated patients (default OUTPUT/cache)")
+    parser.add_argument(
+        "--validation-patients",
+        type=int,
+        default=40,
+        help="synthetic patients that choose what a lesion needs (default 40; 0: do not choose)",
+    )
+    parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
+    parser.add_argument(
+        "--ablation",
+        action="store_true",
+        help="short trainings instead that differ in one choice each (multibranch-unet; default 600 steps each)",
+    )
+    own = parser.add_argument_group("scans of your own")
+    own.add_argument("--data", type=Path, metavar="FOLDER", help="labelled scans: tune a model that is there on them")
+    own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
+    own.add_argument(
+        "--label-map", type=Path, metavar="FILE", help="JSON that says what label values mean (layout plain)"
+    )
+    own.add_argument(
+        "--from-model", metavar="MODEL", help="model to go on from: id or folder (default: the shipped one)"
+    )
+    own.add_argument(
+        "--validation-share", type=float, default=0.2, help="share of patients held back (default 0.2; 0: none)"
+    )
+    own.add_argument("--learning-rate", type=float, help="highest learning rate (default 3e-4 with --data)")
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train a method and write its bundle; returns the exit status."""
+    _folds_are_possible(args)
+    known_method(args.method)
+    if args.method != "multibranch-unet":
+        _only_multibranch(args)
+        _no_ablation(args, f"not for {args.method}")
+    elif args.data is not None:
+        _no_ablation(args, "not with --data")
+        from CACScoringLib.training.data_commands import run_tune
+
+        return run_tune(args)
+    else:
+        _only_with_data(args)
+    if args.ablation:
+        from CACScoringLib.training.ablation_commands import run_training_ablation
+
+        return run_training_ablation(args)
+    from CACScoringLib.training.progress import progress_display, shown_in
+
+    with progress_display() as progress:
+        _train(args, request_of(args, STEPS[args.method], shown_in(progress)))
+    return 0
+
+
+def request_of(args: argparse.Namespace, steps: int, tell: Tell) -> TrainingRequest:
+    """Return what the arguments ask for."""
+    return TrainingRequest(
+        output=args.output,
+        patients=args.patients or PATIENTS,
+        steps=args.steps or steps,
+        seed=args.seed,
+        workers=args.workers,
+        device=args.device,
+        cache=args.cache,
+        resume=not args.no_resume,
+        tell=tell,
+    )
+
+
+def _train(args: argparse.Namespace, request: TrainingRequest) -> None:
+    """Train the method that was asked for."""
+    if args.method == "multibranch-unet":
+        from CACScoringLib.training.multibranch_training import train_multibranch
+
+        train_multibranch(request, validation_patients=args.validation_patients)
+    elif args.method == "convlstm":
+        from CACScoringLib.training.convlstm_training import train_convlstm
+
+        train_convlstm(request, validation_patients=args.validation_patients)
+    elif args.method == "slice-regression":
+        from CACScoringLib.training.slice_regression import train_slice_regression
+
+        train_slice_regression(request, experiment=args.experiment)
+    elif args.folds is not None:
+        from CACScoringLib.training.six_class_folds import run_folds
+
+        run_folds(request, args.folds, labelling=args.labelling)
+    else:
+        from CACScoringLib.training.six_class import train_six_class
+
+        train_six_class(request, labelling=args.labelling)
+
+
+def _only_multibranch(args: argparse.Namespace) -> None:
+    """Refuse scans of one's own for methods that learn from synthetic patients only."""
+    from CACScoringLib.models import ModelError
+
+    if args.data is not None:
+        raise ModelError(f"--data is for multibranch-unet: {args.method} is trained on synthetic patients only.")
+    _only_with_data(args)
+
+
+def _no_ablation(args: argparse.Namespace, words: str) -> None:
+    from CACScoringLib.models import ModelError
+
+    if args.ablation:
+        raise ModelError(f"'train --ablation' is for multibranch-unet on synthetic patients, {words}.")
+
+
+def _folds_are_possible(args: argparse.Namespace) -> None:
+    """Refuse cross-validation of other methods, with too few folds or too few patients."""
+    from CACScoringLib.models import ModelError
+
+    if args.folds is None:
+        return
+    if args.method != "six-class":
+        raise ModelError("--folds is for six-class, whose paper is cross-validated.")
+    from CACScoringLib.training.six_class_evaluation import check_folds
+
+    try:
+        check_folds(args.folds, args.patients or PATIENTS)
+    except ValueError as error:
+        raise ModelError(f"--folds: {error}.") from error
+
+
+def _only_with_data(args: argparse.Namespace) -> None:
+    """Refuse options that mean nothing without scans of one's own."""
+    from CACScoringLib.models import ModelError
+
+    for name in ("layout", "label_map", "from_model", "learning_rate"):
+        if getattr(args, name) is not None:
+            raise ModelError(f"--{name.replace('_', '-')} goes with --data, the folder of labelled scans.")
