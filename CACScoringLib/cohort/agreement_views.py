@@ -8,7 +8,8 @@ import numpy as np
 
 from CACScoringLib.cohort import report_html as html
 from CACScoringLib.cohort.agreement_analysis import Agreement, ScoreAgreement
-from CACScoringLib.cohort.agreement_report import pairs_to_draw, report_lead, sections
+from CACScoringLib.cohort.agreement_report import pairs_to_draw
+from CACScoringLib.cohort.agreement_sections import report_lead, sections
 from CACScoringLib.cohort.figures import Pairs, regression
 from CACScoringLib.cohort.score_pairs import TOTAL
 from CACScoringLib.cohort.views import DASHED, POINTS, RGB, ChartView, CohortViews, SeriesView, TableView, with_room

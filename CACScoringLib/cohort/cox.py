@@ -15,7 +15,7 @@ import numpy as np
 
 from CACScoringLib.cohort.extras import require
 from CACScoringLib.cohort.follow_up import FollowUp, Score
-from CACScoringLib.cohort.p_words import p_words
+from CACScoringLib.cohort.number_words import p_words
 from CACScoringLib.cohort.proportional import ProportionalHazards, not_tested, proportional_hazards
 from CACScoringLib.findings import Finding, warning
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from CACScoringLib.cohort.cox import CoxModel, HazardRatio
 from CACScoringLib.cohort.figures import DPI, FAINT, INK, STYLE
-from CACScoringLib.cohort.p_words import p_words
+from CACScoringLib.cohort.number_words import p_words
 from CACScoringLib.cohort.survival import LogRank, SurvivalCurve
 
 if TYPE_CHECKING:

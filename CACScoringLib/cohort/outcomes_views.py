@@ -10,9 +10,9 @@ import numpy as np
 
 from CACScoringLib.cohort.cox import HazardRatio
 from CACScoringLib.cohort.figures_outcomes import category_colors, ratio_limits, ratio_ticks, ratio_words
+from CACScoringLib.cohort.number_words import p_words
 from CACScoringLib.cohort.outcomes_files import lead
 from CACScoringLib.cohort.outcomes_words import at_risk_table, tables
-from CACScoringLib.cohort.p_words import p_words
 from CACScoringLib.cohort.survival import SurvivalCurve
 from CACScoringLib.cohort.views import DASHED, POINTS, RGB, ChartView, CohortViews, SeriesView, TableView, with_room
 

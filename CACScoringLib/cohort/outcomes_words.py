@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from CACScoringLib.cohort.cox import CoxModel, HazardRatio
 from CACScoringLib.cohort.figures_outcomes import ratio_words, time_ticks
-from CACScoringLib.cohort.p_words import p_words
+from CACScoringLib.cohort.number_words import p_words
 
 if TYPE_CHECKING:
     from CACScoringLib.cohort.agreement import Estimate

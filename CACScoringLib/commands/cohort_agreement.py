@@ -160,7 +160,7 @@ def _share(text: str) -> float:
 
 def _print(result: Agreement) -> None:
     """Print the tables that a person looks at first, and what was noticed."""
-    from CACScoringLib.cohort.agreement_report import estimate, fixed
+    from CACScoringLib.cohort.number_words import estimate, fixed
     from CACScoringLib.commands.console import print_lines, print_table
     from CACScoringLib.findings import Severity
     from CACScoringLib.report.words import RESEARCH_USE_ONLY
@@ -191,7 +191,7 @@ def _print(result: Agreement) -> None:
 
 
 def _category_cells(entry: object) -> tuple[str, ...]:
-    from CACScoringLib.cohort.agreement_report import estimate, fixed
+    from CACScoringLib.cohort.number_words import estimate, fixed
 
     moved = entry.moved
     rate = f"{moved.changed} ({100 * moved.rate:.1f} %)"

@@ -187,7 +187,7 @@ def _case_cell(row: Mapping[str, Any] | None) -> str:
 
 
 def _print_agreement(pairs: Sequence[PairAgreement]) -> None:
-    from CACScoringLib.cohort.agreement_report import estimate
+    from CACScoringLib.cohort.number_words import estimate
 
     rows = []
     for pair in pairs:

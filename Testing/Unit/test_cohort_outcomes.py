@@ -21,9 +21,9 @@ from CACScoringLib.cohort.figures_outcomes import (  # noqa: E402
     save_outcome_figure,
 )
 from CACScoringLib.cohort.follow_up import follow_up  # noqa: E402
+from CACScoringLib.cohort.number_words import p_words  # noqa: E402
 from CACScoringLib.cohort.outcomes import outcomes  # noqa: E402
 from CACScoringLib.cohort.outcomes_files import figures  # noqa: E402
-from CACScoringLib.cohort.p_words import p_words  # noqa: E402
 from CACScoringLib.cohort.progression_table import ProgressionColumns, cohort_progression  # noqa: E402
 from CACScoringLib.cohort.simulation import simulated_cohort  # noqa: E402
 from CACScoringLib.commands import cohort_outcomes  # noqa: E402
