@@ -8,7 +8,7 @@ total is the sum over slices.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -143,7 +143,7 @@ class HeartSlices:
     number: np.ndarray
 
 
-def slice_scores(output: object, network: object, target: str) -> np.ndarray:
+def slice_scores(output: object, network: object, target: str, factor: float = 1.0) -> np.ndarray:
     """Return what a network's output says of slices: float32 (n,), 0 where it is less than the smallest lesion's score.
 
     Parameters
@@ -152,8 +152,11 @@ def slice_scores(output: object, network: object, target: str) -> np.ndarray:
     network : SliceRegressionNet
     target : str
         ``agatston`` or ``volume``.
+    factor : float
+        By which totals of validation patients were too low: the least absolute error of logarithms is reached by
+        medians, whose sum is less than the sum of the scores.
     """
-    score = network.config.decode(output).cpu().numpy()
+    score = network.config.decode(output).cpu().numpy() * np.float32(factor)
     return np.where(score >= LEAST_SCORE[target], score, np.float32(0.0))
 
 
@@ -286,7 +289,8 @@ def predict_slice_regression(
     units = network_units(slices.hu, kvp_factor(ct))
     timings["slices"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    scores, heat = _run(run.regressors, units, slices.grid, device, attention, tell)
+    factors = {target: float(value) for target, value in dict(bundle.settings.get("factors", {})).items()}
+    scores, heat = _run(run.regressors, units, slices.grid, device, attention, tell, factors)
     timings["scores"] = time.perf_counter() - clock
     total = float(scores["agatston"].sum()) if "agatston" in scores else None
     category, probability, review = _category(total, bundle.settings)
@@ -323,7 +327,13 @@ class Teller:
 
 
 def _run(
-    regressors: dict[str, object], units: np.ndarray, grid: Grid, device: str, attention: bool, tell: Teller
+    regressors: dict[str, object],
+    units: np.ndarray,
+    grid: Grid,
+    device: str,
+    attention: bool,
+    tell: Teller,
+    factors: Mapping[str, float],
 ) -> tuple[dict[str, np.ndarray], AttentionMap | None]:
     """Run the regression networks on all slices: scores by target, and the attention of the Agatston network."""
     import torch
@@ -345,7 +355,7 @@ def _run(
                     heat[start : start + BATCH] = here.cpu().numpy()
                 else:
                     output = network(x, voxel)
-                scores[target][start : start + BATCH] = slice_scores(output, network, target)
+                scores[target][start : start + BATCH] = slice_scores(output, network, target, factors.get(target, 1.0))
     if not attention or "agatston" not in regressors or not len(canvas):
         return scores, None
     step = np.array([1, ATTENTION_STEP, ATTENTION_STEP])

@@ -222,7 +222,7 @@ def train_slice_regression(
     if experiment not in EXPERIMENTS:
         raise ValueError(f"the experiment is one of {', '.join(EXPERIMENTS)}, not {experiment!r}")
     from CACScoringLib.training.slice_regression_bundle import write_slice_regression_bundle
-    from CACScoringLib.training.slice_regression_evaluation import measure_spread
+    from CACScoringLib.training.slice_regression_evaluation import measure_factors, measure_spread
 
     cases = load_cases(request)
     learn, held = split_patients(len(cases), validation_share, request.seed)
@@ -239,9 +239,12 @@ def train_slice_regression(
             trainer.resume()
         trainer.run(request.steps_of(target, own.steps))
         networks[target] = trainer.chosen()
-    spread = measure_spread(validation, networks, request.device)
+    factors = measure_factors(validation, networks, request.device)
+    spread = measure_spread(validation, networks, request.device, factors)
     run = {"patients": request.patients, "validation_patients": len(held), "experiment": experiment, **asdict(settings)}
-    return write_slice_regression_bundle(request.bundle_folder(NAME), localisers, networks, run=run, spread=spread)
+    return write_slice_regression_bundle(
+        request.bundle_folder(NAME), localisers, networks, run=run, spread=spread, factors=factors
+    )
 
 
 def following(settings: RegressionSettings) -> RegressionSettings:

@@ -26,6 +26,7 @@ CARD = """# slice-regression
 - Differs: see `Resources/Documentation/slice-regression.md`.
 - Trained on {patients} synthetic patients (gated, SPECT-CTAC, PET-CTAC and chest in equal parts, seeds from 1000), of
   which {validation_patients} chose the weights; {steps} steps of {batch} slices, seed {seed}.
+- {scale}
 - {review}
 - Limits: slices thicker than 3 mm, stents, bypass grafts, pacemakers and contrast-enhanced scans.
 """
@@ -42,6 +43,7 @@ def write_slice_regression_bundle(
     *,
     run: dict[str, object],
     spread: MeasuredSpread | None = None,
+    factors: dict[str, float] | None = None,
 ) -> ModelBundle:
     """Write localisers and regression networks as a bundle.
 
@@ -54,6 +56,8 @@ def write_slice_regression_bundle(
     run : dict
         How they were trained: patients, validation_patients, experiment, steps, batch, seed.
     spread : MeasuredSpread, optional
+    factors : dict of str to float, optional
+        By what scores are multiplied, by target: as much as totals of validation patients were too low.
     """
     measured = {} if spread is None else {"spread": spread.spread, "review_below": spread.review_below}
     settings = {
@@ -61,17 +65,30 @@ def write_slice_regression_bundle(
         "experiment": run["experiment"],
         "localisers": localisers.config.as_dict(),
         "networks": {target: network.config.as_dict() for target, network in networks.items()},
+        **({"factors": factors} if factors else {}),
         **measured,
     }
     config = next(iter(networks.values())).config
     words = "ln(y + 1) as target" if config.log_target else "plain target"
     words += ", shared kernels" if config.shared_kernels else ", separate kernels"
     review = NOT_MEASURED if spread is None else MEASURED.format(spread=spread.spread, patients=spread.patients)
-    card = CARD.format(honest=HONEST, words=words, review=review, **run)
+    card = CARD.format(honest=HONEST, words=words, review=review, scale=scale_words(factors), **run)
     outputs = {target: {"type": "value", "num_channels": 1, "dtype": "float32"} for target in networks}
     metadata = slice_metadata("Coronary artery calcium quantification by slice regression", config.size, outputs)
     state = joined({"localisers": localisers, **networks})
     return write_bundle(folder, state, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def scale_words(factors: dict[str, float] | None) -> str:
+    """Return by what scores are multiplied.
+
+    >>> scale_words({"agatston": 1.21, "volume": 1.0})
+    'Scores of slices are multiplied by 1.21 (agatston), 1.00 (volume): as much as totals were too low.'
+    """
+    if not factors:
+        return "Scores of slices are taken as the networks say them."
+    by = ", ".join(f"{value:.2f} ({target})" for target, value in factors.items())
+    return f"Scores of slices are multiplied by {by}: as much as totals were too low."
 
 
 def joined(networks: dict[str, nn.Module]) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -12,13 +12,18 @@ from CACScoringLib.methods.slice_regression import BATCH, BOX_MARGIN_MM, SCHEME,
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.slice_regression_cases import SliceCase
 
+TOTALS = {"agatston": "agatston", "volume": "volume_mm3"}
+CALCIFIED, LEAST_CALCIFIED = 10.0, 10
+"""The factor is that of patients with a score of at least 10, where there are at least 10 of them."""
 LEAST_PATIENTS = 20
 """Fewer validation patients give no spread."""
 REVIEW_SENSITIVITY = 0.9
 """The limit for review is set so that this share of wrong categories of validation patients would be flagged."""
 
 
-def score_case(case: SliceCase, networks: dict[str, object], device: str = "cpu") -> dict[str, float]:
+def score_case(
+    case: SliceCase, networks: dict[str, object], device: str = "cpu", factors: Mapping[str, float] | None = None
+) -> dict[str, float]:
     """Return the totals by target that networks give a case, in its true box with the margin of inference."""
     import torch
 
@@ -28,13 +33,14 @@ def score_case(case: SliceCase, networks: dict[str, object], device: str = "cpu"
     box = case.box.grown(BOX_MARGIN_MM)
     number = np.flatnonzero((z >= box.low_mm[0]) & (z <= box.high_mm[0]))
     totals = dict.fromkeys(networks, 0.0)
+    factor = dict.fromkeys(networks, 1.0) | dict(factors or {})
     for start in range(0, len(number), BATCH):
         chosen = number[start : start + BATCH]
         for target, network in networks.items():
             x = torch.from_numpy(slab_on_canvas(case, chosen, network.config.size, None))[:, None].to(device)
             voxel = torch.tensor(case.slab_spacing_mm, dtype=torch.float32, device=device).expand(len(x), 3)
             with torch.inference_mode():
-                totals[target] += float(slice_scores(network(x, voxel), network, target).sum())
+                totals[target] += float(slice_scores(network(x, voxel), network, target, factor[target]).sum())
     return totals
 
 
@@ -60,14 +66,38 @@ class MeasuredSpread:
         return asdict(self)
 
 
+def measure_factors(cases: Sequence[SliceCase], networks: dict[str, object], device: str = "cpu") -> dict[str, float]:
+    """Return by what the totals of each target are too low on cases (``factor_of``)."""
+    predicted = [score_case(case, networks, device) for case in cases]
+    return {
+        target: factor_of([float(getattr(case, TOTALS[target])) for case in cases], [p[target] for p in predicted])
+        for target in networks
+    }
+
+
+def factor_of(reference: Sequence[float], predicted: Sequence[float]) -> float:
+    """Return the median of reference / predicted of patients with calcium; 1 with too few of them.
+
+    Examples
+    --------
+    >>> factor_of([120.0] * 10, [100.0] * 10), factor_of([120.0], [100.0])
+    (1.2, 1.0)
+    """
+    pairs = [(r, p) for r, p in zip(reference, predicted, strict=True) if min(r, p) >= CALCIFIED]
+    return float(np.median([r / p for r, p in pairs])) if len(pairs) >= LEAST_CALCIFIED else 1.0
+
+
 def measure_spread(
-    cases: Sequence[SliceCase], networks: dict[str, object], device: str = "cpu"
+    cases: Sequence[SliceCase],
+    networks: dict[str, object],
+    device: str = "cpu",
+    factors: Mapping[str, float] | None = None,
 ) -> MeasuredSpread | None:
     """Measure the spread of the Agatston totals on cases; None with too few of them or without that network."""
     if len(cases) < LEAST_PATIENTS or "agatston" not in networks:
         return None
     only = {"agatston": networks["agatston"]}
-    predicted = [score_case(case, only, device)["agatston"] for case in cases]
+    predicted = [score_case(case, only, device, factors)["agatston"] for case in cases]
     return spread_of([float(case.agatston) for case in cases], predicted)
 
 
