@@ -286,6 +286,16 @@ def test_slices_that_score_less_than_the_smallest_lesion_hold_no_calcium():
     assert slice_scores(output, CountsBright(), "volume").tolist() == pytest.approx([0, 0, 0, 0, 0, 1.5, 40])
 
 
+def test_scores_are_multiplied_by_what_the_bundle_says_before_little_counts_as_nothing(tmp_path, a_bundle):
+    settings = {"method": "slice-regression", "factors": {"agatston": 2.0, "volume": 0.3}}
+    scaled = write_bundle(tmp_path / "scaled", {}, settings=settings, metadata={}, card="", licence="")
+    ct = a_ct((20, 60, 60, 380))
+    plain, out = (predict_slice_regression(ct, bundle=b, networks=ORACLE) for b in (a_bundle, scaled))
+    assert out.agatston == 2 * plain.agatston == 16
+    assert plain.slice_volume_mm3.max() == 4
+    assert out.volume_mm3 == 0  # 1.2 mm3 a slice are less than the smallest lesion
+
+
 def test_attention_comes_back_on_the_cts_grid_and_lies_on_the_lesion(a_bundle):
     ct = a_ct((20, 50, 70, 400))
     out = predict_slice_regression(ct, bundle=a_bundle, networks=ORACLE)

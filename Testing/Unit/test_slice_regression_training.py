@@ -34,7 +34,13 @@ from CACScoringLib.training.slice_regression_cases import (
     quantised,
     slice_scores,
 )
-from CACScoringLib.training.slice_regression_evaluation import score_case, spread_of
+from CACScoringLib.training.slice_regression_evaluation import (
+    factor_of,
+    measure_factors,
+    measure_spread,
+    score_case,
+    spread_of,
+)
 
 TINY = SliceRegressionConfig(size=64, kernels=4, dense=6, unit=1.0)
 SMALL_LOCALISER = LocaliserConfig(channels=(4, 6), dense=4)
@@ -205,17 +211,36 @@ def test_training_lowers_the_error_on_a_patient_it_can_memorise(a_case, tmp_path
 
 
 class CountsBright:
-    """Half an Agatston point for every pixel at 400 HU or more."""
+    """Half an Agatston point for every pixel at 400 HU or more, or what is given."""
 
     config = TINY
 
+    def __init__(self, points=0.5):
+        self.points = points
+
     def __call__(self, x, voxel):
-        return 0.5 * (x >= 3.0).sum(dim=(1, 2, 3)).float()
+        return self.points * (x >= 3.0).sum(dim=(1, 2, 3)).float()
 
 
 def test_a_cases_total_is_the_sum_over_the_slabs_of_its_box(a_case):
     bright = 0.5 * (as_units(a_case.slabs) >= 3.0).sum()
     assert score_case(a_case, {"agatston": CountsBright()}) == {"agatston": pytest.approx(bright)}
+
+
+def test_the_factor_is_what_totals_of_patients_with_calcium_lack(a_case):
+    networks = {"agatston": CountsBright(2.0), "volume": CountsBright(2.0)}
+    said = score_case(a_case, networks)
+    calcified = [a_case] * 10
+    assert min(float(a_case.agatston), said["agatston"]) >= 10
+    factors = measure_factors(calcified, networks)
+    assert factors == pytest.approx(
+        {"agatston": float(a_case.agatston) / said["agatston"], "volume": float(a_case.volume_mm3) / said["volume"]}
+    )
+    assert score_case(a_case, networks, factors=factors)["agatston"] == pytest.approx(float(a_case.agatston))
+    assert measure_factors(calcified[:9], networks) == {"agatston": 1.0, "volume": 1.0}
+    assert factor_of([0.0, 300.0] * 10, [9.0, 200.0] * 10) == 1.5
+    spread = measure_spread([a_case] * 20, networks, factors=factors)
+    assert spread.spread == pytest.approx(1e-3)
 
 
 def test_the_spread_is_that_of_the_logarithm_and_flags_what_was_wrong():
@@ -254,6 +279,11 @@ def test_a_written_bundle_runs_and_gives_what_its_networks_give(tmp_path):
     assert out.attention.values.shape[1:] == (16, 16)
     assert "experiment i: plain target, separate kernels" in bundle.card
     assert "Uncertainty: not measured" in bundle.card
+    assert "taken as the networks say them" in bundle.card
+    factors = {"agatston": 1.5, "volume": 1.0}
+    scaled = write_slice_regression_bundle(tmp_path / "s", localisers, networks, run=RUN, factors=factors)
+    assert scaled.settings["factors"] == factors
+    assert "multiplied by 1.50 (agatston), 1.00 (volume)" in scaled.card
 
 
 def test_the_second_target_starts_from_the_first_ones_weights(a_case, tmp_path):
