@@ -13,7 +13,7 @@ from CACScoringLib.cohort import figures as draw
 from CACScoringLib.cohort import report_html as html
 from CACScoringLib.cohort.agreement_analysis import Agreement
 from CACScoringLib.cohort.agreement_continuous import TRANSFORMS
-from CACScoringLib.cohort.agreement_sections import figure_name, report_lead, sections
+from CACScoringLib.cohort.agreement_sections import figure_name, quantity_title, report_lead, sections
 from CACScoringLib.cohort.agreement_words import FIELDS, methods_paragraph, rows
 from CACScoringLib.cohort.score_pairs import MEASURES, TOTAL, ScorePairs
 from CACScoringLib.report.staging import write_text
@@ -103,9 +103,8 @@ def pairs_to_draw(pairs: ScorePairs, quantity: str) -> draw.Pairs:
     color = draw.POINT if quantity == TOTAL else LABEL_BY_NAME[quantity].color
     unit = MEASURES[pairs.measure]
     score = {"agatston": "Agatston", "volume_mm3": "volume", "mass_mg": "mass"}[pairs.measure]
-    title = "Total" if quantity == TOTAL else quantity
     return draw.Pairs(
-        title,
+        quantity_title(quantity),
         reference,
         measured,
         color,

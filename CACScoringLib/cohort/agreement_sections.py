@@ -60,7 +60,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
         head,
         [
             (
-                _title(s.quantity),
+                quantity_title(s.quantity),
                 f"{s.n:,}",
                 f"{s.reference[0]:.1f} ± {s.reference[1]:.1f}",
                 f"{s.measured[0]:.1f} ± {s.measured[1]:.1f}",
@@ -84,7 +84,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
             "median (quartiles), measured",
         ),
         [
-            (_title(s.quantity), *(f"{z:,}" for z in s.zeros), _median(s.reference), _median(s.measured))
+            (quantity_title(s.quantity), *(f"{z:,}" for z in s.zeros), _median(s.reference), _median(s.measured))
             for s in result.scores
         ],
         "Scores of zero, and medians",
@@ -94,7 +94,7 @@ def _score_section(result: Agreement, pictures: dict[str, Path]) -> html.Section
         ("", "slope", "intercept", "R²", "slope, reversed", "intercept, reversed"),
         [
             (
-                _title(s.quantity),
+                quantity_title(s.quantity),
                 estimate(s.line.slope),
                 estimate(s.line.intercept, 1),
                 fixed(s.line.r_squared),
@@ -127,7 +127,7 @@ def _difference_section(result: Agreement, pictures: dict[str, Path]) -> html.Se
     )
     tests = html.Table(
         ("", "t", "p", "W", "p", "pairs that differ", ""),
-        [(_title(s.quantity), *_tests_row(s.tests)) for s in result.scores],
+        [(quantity_title(s.quantity), *_tests_row(s.tests)) for s in result.scores],
         "Paired t-test and Wilcoxon's signed-rank test",
         text_columns=(6,),
         name="Paired tests",
@@ -145,7 +145,7 @@ def _limits_row(score: ScoreAgreement) -> tuple[str, ...]:
     plain, log, root = (score.limits[scale] for scale in TRANSFORMS)
     ratios = (math.exp(value) for value in (log.bias.value, log.low, log.high))
     return (
-        _title(score.quantity),
+        quantity_title(score.quantity),
         estimate(plain.bias, 1),
         interval(plain.low, *plain.low_interval, 1),
         interval(plain.high, *plain.high_interval, 1),
@@ -299,7 +299,7 @@ def _key_numbers(result: Agreement) -> list[tuple[str, str]]:
         interval_words = "" if math.isnan(icc.low) else f" ({_percent(result)} CI {icc.low:.3f} to {icc.high:.3f})"
         numbers += [
             (f"{first.n:,}", "cases compared"),
-            (fixed(icc.value), f"ICC(2,1), {_title(first.quantity).lower()} score{interval_words}"),
+            (fixed(icc.value), f"ICC(2,1), {quantity_title(first.quantity).lower()} score{interval_words}"),
             (f"{limits.bias.value:+.1f}", f"bias; limits of agreement {limits.low:.1f} to {limits.high:.1f}"),
         ]
     if result.categories:
@@ -325,7 +325,8 @@ def _median(values: tuple[float, ...]) -> str:
     return f"{values[2]:,.1f} ({values[3]:,.1f} to {values[4]:,.1f})"
 
 
-def _title(quantity: str) -> str:
+def quantity_title(quantity: str) -> str:
+    """Return what a quantity is called above tables and figures."""
     return "Total" if quantity == TOTAL else quantity
 
 

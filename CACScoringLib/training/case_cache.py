@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib.training.stored_arrays import StoredArrays
+from CACScoringLib.training.synthetic_patients import training_patients
 
 if TYPE_CHECKING:
     from CACScoringLib.phantom import SyntheticPatient
+    from CACScoringLib.training.run_request import TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,12 @@ class CaseKind:
         if not path.exists():
             options = PhantomOptions(enriched=enriched)
             self.reduce(synthesize(seed=seed, protocol=protocol, options=options)).save(path)
+
+    def of_training(self, request: TrainingRequest) -> list[Path]:
+        """Generate and cache the training patients that a request asks for, as far as they are not there yet."""
+        wanted = training_patients(request.patients)
+        tick = request.counted("generated", len(wanted))
+        return self.build(request.cases, wanted, workers=request.workers, tick=tick)
 
     def build(
         self,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from CACScoringLib.methods.convlstm import NAME
 from CACScoringLib.models import ModelBundle
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.synthetic_patients import training_patients
+from CACScoringLib.training.synthetic_patients import by_protocol, training_patients
 
 if TYPE_CHECKING:
     from CACScoringLib.training.convlstm_loop import ConvLSTMSettings
@@ -43,9 +43,7 @@ def train_convlstm(
     from CACScoringLib.training.convlstm_loop import ConvLSTMSettings, ConvLSTMTrainer
 
     wanted, patients = training_patients(request.patients), request.patients
-    tick = request.counted("generated", len(wanted))
-    paths = CASES.build(request.cases, wanted, workers=request.workers, tick=tick)
-    cases = [SequenceCase.load(path) for path in paths]
+    cases = [SequenceCase.load(path) for path in CASES.of_training(request)]
     own = {"steps": request.steps, "seed": request.seed, "device": request.device}
     trainer = ConvLSTMTrainer(cases, groups_of(wanted), replace(settings or ConvLSTMSettings(), **own), request.output)
     if request.resume:
@@ -64,8 +62,7 @@ def train_convlstm(
 def groups_of(wanted: list[tuple[str, int]]) -> list[list[int]]:
     """Return the indices of patients by protocol; ``DRAWN_TWICE`` come twice."""
     groups = []
-    for name in dict.fromkeys(protocol for protocol, _ in wanted):
-        members = [n for n, (protocol, _) in enumerate(wanted) if protocol == name]
+    for name, members in by_protocol(wanted).items():
         groups += [members] * (2 if name in DRAWN_TWICE else 1)
     return groups
 

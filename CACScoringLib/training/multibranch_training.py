@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.synthetic_patients import training_patients
+from CACScoringLib.training.synthetic_patients import by_protocol, training_patients
 
 if TYPE_CHECKING:
     from CACScoringLib.models import ModelBundle
@@ -46,12 +46,8 @@ def load_patients(request: TrainingRequest) -> tuple[list[TrainingCase], list[li
     """Generate the training patients that are not cached yet, load all, and group them by protocol."""
     from CACScoringLib.training.cases import CASES, TrainingCase
 
-    wanted = training_patients(request.patients)
-    tick = request.counted("generated", len(wanted))
-    paths = CASES.build(request.cases, wanted, workers=request.workers, tick=tick)
-    protocols = [protocol for protocol, _ in wanted]
-    cases = [TrainingCase.load(path) for path in paths]
-    return cases, [[i for i, p in enumerate(protocols) if p == name] for name in dict.fromkeys(protocols)]
+    cases = [TrainingCase.load(path) for path in CASES.of_training(request)]
+    return cases, list(by_protocol(training_patients(request.patients)).values())
 
 
 def losses_text(losses: dict[str, float]) -> str:

@@ -23,7 +23,6 @@ from CACScoringLib.training.slice_regression_cases import (
     as_units,
 )
 from CACScoringLib.training.slice_regression_loop import SliceTrainer, SliceTrainingSettings, seed_weights
-from CACScoringLib.training.synthetic_patients import training_patients
 
 DEFAULT_EXPERIMENT = "iii"
 """Of the paper's four the best for risk categories (accuracy 0.85, kappa 0.90)."""
@@ -222,7 +221,7 @@ def train_slice_regression(
     if experiment not in EXPERIMENTS:
         raise ValueError(f"the experiment is one of {', '.join(EXPERIMENTS)}, not {experiment!r}")
     from CACScoringLib.training.slice_regression_bundle import write_slice_regression_bundle
-    from CACScoringLib.training.slice_regression_evaluation import measure_factors, measure_spread
+    from CACScoringLib.training.slice_regression_evaluation import case_outputs, measure_factors, measure_spread
 
     cases = load_cases(request)
     learn, held = split_patients(len(cases), validation_share, request.seed)
@@ -239,8 +238,9 @@ def train_slice_regression(
             trainer.resume()
         trainer.run(request.steps_of(target, own.steps))
         networks[target] = trainer.chosen()
-    factors = measure_factors(validation, networks, request.device)
-    spread = measure_spread(validation, networks, request.device, factors)
+    said = [case_outputs(case, networks, request.device) for case in validation]
+    factors = measure_factors(validation, said, networks)
+    spread = measure_spread(validation, said, networks, factors)
     run = {"patients": request.patients, "validation_patients": len(held), "experiment": experiment, **asdict(settings)}
     return write_slice_regression_bundle(
         request.bundle_folder(NAME), localisers, networks, run=run, spread=spread, factors=factors
@@ -272,8 +272,4 @@ def train_localisers_of(
 
 def load_cases(request: TrainingRequest) -> list[SliceCase]:
     """Generate the training patients that are not cached yet, load all of them."""
-    wanted = training_patients(request.patients)
-    tick = request.counted("generated", len(wanted))
-    return [
-        SliceCase.load(path) for path in SLICE_CASES.build(request.cases, wanted, workers=request.workers, tick=tick)
-    ]
+    return [SliceCase.load(path) for path in SLICE_CASES.of_training(request)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from CACScoringLib.methods.score_prediction import counted, spread_probability
 from CACScoringLib.methods.slice_regression import BATCH, BOX_MARGIN_MM, SCHEME, slice_scores
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.training.slice_regression_cases import SliceCase
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOTALS = {"agatston": "agatston", "volume": "volume_mm3"}
 CALCIFIED, LEAST_CALCIFIED = 10.0, 10
@@ -21,10 +25,8 @@ REVIEW_SENSITIVITY = 0.9
 """The limit for review is set so that this share of wrong categories of validation patients would be flagged."""
 
 
-def score_case(
-    case: SliceCase, networks: dict[str, object], device: str = "cpu", factors: Mapping[str, float] | None = None
-) -> dict[str, float]:
-    """Return the totals by target that networks give a case, in its true box with the margin of inference."""
+def case_outputs(case: SliceCase, networks: dict[str, object], device: str = "cpu") -> dict[str, Tensor]:
+    """Return what networks say of a case's slices by target, in its true box with the margin of inference."""
     import torch
 
     from CACScoringLib.training.slice_regression import slab_on_canvas
@@ -32,16 +34,26 @@ def score_case(
     z = case.slab_offset_mm[0] + case.slab_spacing_mm[0] * np.arange(len(case.slabs))
     box = case.box.grown(BOX_MARGIN_MM)
     number = np.flatnonzero((z >= box.low_mm[0]) & (z <= box.high_mm[0]))
-    totals = dict.fromkeys(networks, 0.0)
-    factor = dict.fromkeys(networks, 1.0) | dict(factors or {})
+    said: dict[str, list[Tensor]] = {target: [] for target in networks}
     for start in range(0, len(number), BATCH):
         chosen = number[start : start + BATCH]
         for target, network in networks.items():
             x = torch.from_numpy(slab_on_canvas(case, chosen, network.config.size, None))[:, None].to(device)
             voxel = torch.tensor(case.slab_spacing_mm, dtype=torch.float32, device=device).expand(len(x), 3)
             with torch.inference_mode():
-                totals[target] += float(slice_scores(network(x, voxel), network, target, factor[target]).sum())
-    return totals
+                said[target].append(network(x, voxel).cpu())
+    return {target: torch.cat(parts) if parts else torch.zeros(0) for target, parts in said.items()}
+
+
+def totals_of(
+    outputs: Mapping[str, Tensor], networks: dict[str, object], factors: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Return the totals by target that outputs of slices stand for."""
+    by = factors or {}
+    return {
+        target: float(slice_scores(output, networks[target], target, by.get(target, 1.0)).sum())
+        for target, output in outputs.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,11 @@ class MeasuredSpread:
         return asdict(self)
 
 
-def measure_factors(cases: Sequence[SliceCase], networks: dict[str, object], device: str = "cpu") -> dict[str, float]:
-    """Return by what the totals of each target are too low on cases (``factor_of``)."""
-    predicted = [score_case(case, networks, device) for case in cases]
+def measure_factors(
+    cases: Sequence[SliceCase], said: Sequence[Mapping[str, Tensor]], networks: dict[str, object]
+) -> dict[str, float]:
+    """Return by what the totals of each target are too low on cases (``factor_of``); ``said``: their outputs."""
+    predicted = [totals_of(outputs, networks) for outputs in said]
     return {
         target: factor_of([float(getattr(case, TOTALS[target])) for case in cases], [p[target] for p in predicted])
         for target in networks
@@ -89,15 +103,14 @@ def factor_of(reference: Sequence[float], predicted: Sequence[float]) -> float:
 
 def measure_spread(
     cases: Sequence[SliceCase],
+    said: Sequence[Mapping[str, Tensor]],
     networks: dict[str, object],
-    device: str = "cpu",
     factors: Mapping[str, float] | None = None,
 ) -> MeasuredSpread | None:
     """Measure the spread of the Agatston totals on cases; None with too few of them or without that network."""
     if len(cases) < LEAST_PATIENTS or "agatston" not in networks:
         return None
-    only = {"agatston": networks["agatston"]}
-    predicted = [score_case(case, only, device, factors)["agatston"] for case in cases]
+    predicted = [totals_of(outputs, networks, factors)["agatston"] for outputs in said]
     return spread_of([float(case.agatston) for case in cases], predicted)
 
 

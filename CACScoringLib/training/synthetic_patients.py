@@ -18,6 +18,16 @@ def training_patients(count: int) -> list[tuple[str, int]]:
     return [(PROTOCOLS[n % len(PROTOCOLS)], FIRST_TRAINING_SEED + n) for n in range(count)]
 
 
+def by_protocol(patients: list[tuple[str, int]]) -> dict[str, list[int]]:
+    """Return the indices of patients by protocol.
+
+    >>> by_protocol([("gated", 1000), ("chest", 1001), ("gated", 1002)])
+    {'gated': [0, 2], 'chest': [1]}
+    """
+    names = [protocol for protocol, _ in patients]
+    return {name: [n for n, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
+
+
 def evaluation_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
     """Return protocol and seed of the evaluation patients: ``count`` a protocol, all seeds different."""
     from CACScoringLib.phantom import PROTOCOLS

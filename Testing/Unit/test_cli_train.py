@@ -159,8 +159,12 @@ def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
     assert main([*words, "--experiment", "iv", "--labelling", "slice"]) == 0
     assert (asked["output"], asked["patients"], asked["steps"]) == (tmp_path, 3, 3)
     assert (asked["seed"], asked["resume"]) == (7, False)
-    own = {"slice-regression": ("experiment", "iv"), "six-class": ("labelling", "slice"), "convlstm": ("device", "cpu")}
-    own["multibranch-unet"] = ("validation_patients", 40)
+    own = {
+        "multibranch-unet": ("validation_patients", 40),
+        "convlstm": ("device", "cpu"),
+        "slice-regression": ("experiment", "iv"),
+        "six-class": ("labelling", "slice"),
+    }
     name, value = own[method]
     assert asked[name] == value
 

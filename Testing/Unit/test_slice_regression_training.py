@@ -35,11 +35,12 @@ from CACScoringLib.training.slice_regression_cases import (
     slice_scores,
 )
 from CACScoringLib.training.slice_regression_evaluation import (
+    case_outputs,
     factor_of,
     measure_factors,
     measure_spread,
-    score_case,
     spread_of,
+    totals_of,
 )
 
 TINY = SliceRegressionConfig(size=64, kernels=4, dense=6, unit=1.0)
@@ -224,22 +225,24 @@ class CountsBright:
 
 def test_a_cases_total_is_the_sum_over_the_slabs_of_its_box(a_case):
     bright = 0.5 * (as_units(a_case.slabs) >= 3.0).sum()
-    assert score_case(a_case, {"agatston": CountsBright()}) == {"agatston": pytest.approx(bright)}
+    networks = {"agatston": CountsBright()}
+    assert totals_of(case_outputs(a_case, networks), networks) == {"agatston": pytest.approx(bright)}
 
 
 def test_the_factor_is_what_totals_of_patients_with_calcium_lack(a_case):
     networks = {"agatston": CountsBright(2.0), "volume": CountsBright(2.0)}
-    said = score_case(a_case, networks)
+    outputs = case_outputs(a_case, networks)
+    said = totals_of(outputs, networks)
     calcified = [a_case] * 10
     assert min(float(a_case.agatston), said["agatston"]) >= 10
-    factors = measure_factors(calcified, networks)
+    factors = measure_factors(calcified, [outputs] * 10, networks)
     assert factors == pytest.approx(
         {"agatston": float(a_case.agatston) / said["agatston"], "volume": float(a_case.volume_mm3) / said["volume"]}
     )
-    assert score_case(a_case, networks, factors=factors)["agatston"] == pytest.approx(float(a_case.agatston))
-    assert measure_factors(calcified[:9], networks) == {"agatston": 1.0, "volume": 1.0}
+    assert totals_of(outputs, networks, factors)["agatston"] == pytest.approx(float(a_case.agatston))
+    assert measure_factors(calcified[:9], [outputs] * 9, networks) == {"agatston": 1.0, "volume": 1.0}
     assert factor_of([0.0, 300.0] * 10, [9.0, 200.0] * 10) == 1.5
-    spread = measure_spread([a_case] * 20, networks, factors=factors)
+    spread = measure_spread([a_case] * 20, [outputs] * 20, networks, factors)
     assert spread.spread == pytest.approx(1e-3)
 
 
