@@ -69,6 +69,11 @@ class DecisionSettings:
         """Read them from a model bundle's settings; what is not there keeps its default."""
         return cls(**{f.name: float(settings[f.name]) for f in fields(cls) if f.name in settings})
 
+    @classmethod
+    def of_network(cls, settings: Mapping[str, object]) -> DecisionSettings:
+        """Read those that were chosen for the network alone, where a bundle also has a lesion classifier."""
+        return cls.from_bundle(settings.get("network_decision", settings))
+
 
 DEFAULT_DECISION = DecisionSettings()
 
@@ -111,12 +116,13 @@ def decide(
     voxel_mm3 : float
     settings : DecisionSettings
     """
-    mean = _island_means(calcium, candidates)
-    other = _island_means(non_coronary, candidates)
-    lesion_label = _label_of(mean, other, needed_probability(candidates.size_mm3, settings), settings)
+    mean = island_means(calcium, candidates)
+    other = island_means(non_coronary, candidates)
+    needed = needed_probability(candidates.size_mm3, settings)
+    lesion_label = _label_of(mean, other, needed, settings)
     label = lesion_label[candidates.lesion]
-    # To join the coronaries out of a lesion that is not coronary, a part needs as much as a lesion does.
-    part_needs = np.where((label >= 1) & (label <= 4), settings.leaves_below, settings.coronary_probability)
+    # To join the coronaries out of a lesion that is not coronary, a part needs as much as that lesion does.
+    part_needs = np.where((label >= 1) & (label <= 4), settings.leaves_below, needed[candidates.lesion])
     voxel_label = _label_of(calcium, non_coronary, part_needs, settings)
     for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3, settings.split_share):
         members = np.flatnonzero(candidates.lesion == number)
@@ -141,7 +147,7 @@ def needed_probability(size_mm3: np.ndarray, settings: DecisionSettings) -> np.n
     return np.where(specks, odds / (1.0 + odds), lesions)
 
 
-def _island_means(values: np.ndarray, candidates: Candidates) -> np.ndarray:
+def island_means(values: np.ndarray, candidates: Candidates) -> np.ndarray:
     """Average per-voxel probabilities over each island: (count, classes)."""
     sizes = np.maximum(np.bincount(candidates.lesion, minlength=candidates.count), 1)
     return (island_sums(values, candidates) / sizes[:, None]).astype(np.float32)

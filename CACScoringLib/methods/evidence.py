@@ -23,6 +23,25 @@ NO_WHOLE_HEART = ("heart-not-found", "heart-incomplete")
 
 
 @dataclass(frozen=True, eq=False)
+class NetworkView:
+    """What the network alone said, and what a classifier of lesions is asked about.
+
+    Attributes
+    ----------
+    calcium : ndarray of float32, shape (n, 5)
+        Probabilities before the second look.
+    islands : ndarray of int64, shape (k,)
+        Islands that are looked at again.
+    features : ndarray of float32, shape (k, features)
+        Theirs (``inference/lesion_features.py``).
+    """
+
+    calcium: np.ndarray
+    islands: np.ndarray
+    features: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """What the network says about a scan, before anything is decided.
 
@@ -34,6 +53,8 @@ class Evidence:
     calcium, non_coronary : ndarray of float32, shape (n, 5)
         Probabilities at every candidate voxel, as ``decide`` takes them.
     timings_s : dict of str to float
+    network : NetworkView or None
+        Where a second look at lesions is possible.
     """
 
     structures: np.ndarray
@@ -42,6 +63,7 @@ class Evidence:
     calcium: np.ndarray
     non_coronary: np.ndarray
     timings_s: dict[str, float]
+    network: NetworkView | None = None
 
 
 def decided(ct: CTVolume, evidence: Evidence, bundle: ModelBundle, *, method: str, heart: HeartFinder) -> Prediction:

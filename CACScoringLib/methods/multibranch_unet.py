@@ -2,8 +2,8 @@
 
 After Sartoretti 2023 (doi 10.1007/s12350-022-02940-7): one network of residual units with a coronary and a structure
 branch, run on 64x64x64 patches; calcium is kept only near the heart that the structure
-branch finds. Beyond the paper: the network runs only where candidates are, and a lesion is
-decided as a whole.
+branch finds. Beyond the paper: the network runs only where candidates are, a classifier looks again at
+each lesion as a whole, and a lesion is decided as a whole.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ from CACScoringLib.inference.heart import (
     segment_structures,
 )
 from CACScoringLib.inference.inputs import scale_hu
+from CACScoringLib.inference.lesion_classifier import LesionClassifier, second_look
+from CACScoringLib.inference.lesion_features import FEATURES, CandidateRows, islands_to_look_at, lesion_features
 from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
-from CACScoringLib.methods.evidence import Evidence, decided
+from CACScoringLib.methods.evidence import Evidence, NetworkView, decided
 from CACScoringLib.methods.prediction import Prediction
-from CACScoringLib.models import ModelBundle, load_weights, open_bundle
+from CACScoringLib.models import ModelBundle, ModelError, load_weights, open_bundle, part_of, without_part
 
 NAME = "multibranch-unet"
-BRANCHES = {"calcium": 5, "non_coronary": 5}
+BRANCHES = {"calcium": 5, "non_coronary": 5, "artery": 5}
+STRUCTURE_CHANNELS = 7
+CLASSIFIER = "lesions"
+"""What the arrays of the lesion classifier are called in a bundle's weights."""
 Progress = Callable[[float, str], None]
 
 
@@ -49,8 +54,27 @@ def _network(folder: Path, sha256: str, device: str):
     bundle = open_bundle(folder)
     config = bundle.settings["network"]
     network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
-    network.load_state_dict(load_weights(bundle, device))
+    network.load_state_dict(without_part(load_weights(bundle, device), CLASSIFIER))
     return network.to(device, memory_format=torch.channels_last_3d).eval()
+
+
+@lru_cache(maxsize=4)
+def _classifier(folder: Path, sha256: str) -> LesionClassifier | None:
+    """Load the lesion classifier of a bundle once a process; None where it has none."""
+    bundle = open_bundle(folder)
+    arrays = part_of(load_weights(bundle), CLASSIFIER)
+    if not arrays:
+        return None
+    if bundle.settings.get("lesion_features") != list(FEATURES):
+        raise ModelError(
+            f"The lesion classifier of model '{bundle.id}' is for another version of CACScoring: get the model again."
+        )
+    try:
+        return LesionClassifier.from_arrays({name: tensor.numpy() for name, tensor in arrays.items()})
+    except ValueError as error:
+        raise ModelError(
+            f"The weights of model '{bundle.id}' cannot be used ({error}): get the model again."
+        ) from error
 
 
 class _Pass:
@@ -152,11 +176,17 @@ def look(
     candidates = find_candidates(ct.hu, grid, region, coarse, threshold_hu)
     timings["candidates"] = time.perf_counter() - clock
     clock = time.perf_counter()
-    rows = np.zeros((0, 5), np.float32), np.zeros((0, 5), np.float32)
-    if candidates.count:
-        rows = _calcium_rows(ct, grid, candidates, probability, coarse, region, run, device, steps)
+    if not candidates.count:
+        nothing = np.zeros((0, 5), np.float32)
+        return Evidence(structures, coarse, candidates, nothing, nothing, timings | {"calcium": 0.0})
+    rows = _calcium_rows(ct, grid, candidates, probability, coarse, region, run, device, steps)
+    islands = islands_to_look_at(candidates, rows.calcium)
+    kvp = ct.acquisition.kvp
+    features = lesion_features(ct.hu, ct.spacing_mm, kvp, candidates, rows, structures, coarse, islands)
+    calcium = second_look(candidates, rows.calcium, islands, features, _classifier(bundle.folder, bundle.sha256))
     timings["calcium"] = time.perf_counter() - clock
-    return Evidence(structures, coarse, candidates, *rows, timings)
+    seen = NetworkView(rows.calcium, islands, features)
+    return Evidence(structures, coarse, candidates, calcium, rows.non_coronary, timings, seen)
 
 
 def find_structures(
@@ -185,8 +215,8 @@ def _calcium_rows(
     run: object,
     device: str,
     steps: _Pass,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Run the calcium branches on the windows that hold candidates: two (n, 5) arrays of probabilities."""
+) -> CandidateRows:
+    """Run the network on the windows that hold candidates."""
     fine = fine_grid_over(region, coarse, candidates, grid)
     channels = fine_channels(ct.hu, grid, candidates, probability, coarse, fine)
     cells = np.argwhere(channels[1] > 0)
@@ -194,5 +224,6 @@ def _calcium_rows(
     steps.start(0.4, 1.0, len(corners), "Looking at candidate lesions")
     fill = [float(scale_hu(np.array(AIR_HU, np.float32)))] + [0.0] * (len(channels) - 1)
     out = run_at_cells(channels, corners, run.at_voxels, cells, BRANCHES, fill=fill, device=device, tick=steps.tick)
-    calcium, other = (at_candidates(out[name], cells, candidates, grid, fine) for name in BRANCHES)
-    return calcium, other
+    structure = np.ascontiguousarray(channels[(slice(-STRUCTURE_CHANNELS, None), *cells.T)].T)
+    values = [out["calcium"], out["non_coronary"], out["artery"], structure]
+    return CandidateRows(*(at_candidates(value, cells, candidates, grid, fine) for value in values))

@@ -25,9 +25,8 @@ from CACScoringLib.methods.slice_regression import (
     kvp_factor,
     network_units,
     no_heart_findings,
-    part_of,
 )
-from CACScoringLib.models import ModelBundle, load_weights, open_bundle
+from CACScoringLib.models import ModelBundle, load_weights, open_bundle, part_of
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.scoring.stack import Stack, acquired_stack, averaged_stack
 

@@ -30,7 +30,7 @@ from CACScoringLib.methods.score_prediction import (
     heart_box,
     spread_probability,
 )
-from CACScoringLib.models import ModelBundle, load_weights, open_bundle
+from CACScoringLib.models import ModelBundle, load_weights, open_bundle, part_of
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.scoring.settings import settle
 from CACScoringLib.scoring.stack import Stack
@@ -238,11 +238,6 @@ def _networks(folder: Path, sha256: str, device: str) -> Networks:
             network.load_state_dict(part_of(weights, target))
             regressors[target] = network.to(device, memory_format=torch.channels_last).eval()
     return Networks(localisers.to(device).eval(), regressors)
-
-
-def part_of(weights: dict, name: str) -> dict:
-    """Return the weights of one of the networks that a bundle holds under ``name.``."""
-    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
 
 
 def predict_slice_regression(

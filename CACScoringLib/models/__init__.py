@@ -10,7 +10,9 @@ from CACScoringLib.models.bundle import (
     installed_models,
     load_weights,
     open_bundle,
+    part_of,
     shipped_models,
+    without_part,
     write_bundle,
 )
 from CACScoringLib.models.folders import MODELS_VARIABLE, user_models_dir
@@ -26,8 +28,10 @@ __all__ = [
     "installed_models",
     "load_weights",
     "open_bundle",
+    "part_of",
     "remove_model",
     "shipped_models",
     "user_models_dir",
+    "without_part",
     "write_bundle",
 ]

@@ -136,6 +136,7 @@ def load_weights(bundle: ModelBundle, device: str = "cpu") -> dict:
     """Return the state dict of a bundle: tensors only, nothing in the file is executed."""
     import torch
 
+    half = (torch.float16, torch.bfloat16)
     try:
         state = torch.load(bundle.folder / WEIGHTS, map_location=device, weights_only=True)
     except Exception as error:
@@ -144,18 +145,28 @@ def load_weights(bundle: ModelBundle, device: str = "cpu") -> dict:
         ) from error
     if not isinstance(state, dict):
         raise ModelError(f"The weights of model '{bundle.id}' are not a state dict: get the model again.")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return {name: tensor.float() if tensor.dtype in half else tensor for name, tensor in state.items()}
+
+
+def part_of(weights: dict, name: str) -> dict:
+    """Return the weights of one of the parts that a bundle holds under ``name.``."""
+    return {key.removeprefix(f"{name}."): value for key, value in weights.items() if key.startswith(f"{name}.")}
+
+
+def without_part(weights: dict, name: str) -> dict:
+    """Return the weights that are not held under ``name.``."""
+    return {key: value for key, value in weights.items() if not key.startswith(f"{name}.")}
 
 
 def write_bundle(folder: Path, state: dict, *, settings: dict, metadata: dict, card: str, licence: str) -> ModelBundle:
-    """Write a bundle: float16 weights, metadata with the checksum, card and licence.
+    """Write a bundle: weights, metadata with the checksum, card and licence.
 
     Parameters
     ----------
     folder : Path
         Created; its files are replaced.
     state : dict
-        State dict of the network.
+        State dict of the network. What is float32 is written as float16; everything else as it is.
     settings : dict
         Goes into the metadata under ``cacscoring``; needs ``method``.
     metadata : dict
@@ -166,7 +177,8 @@ def write_bundle(folder: Path, state: dict, *, settings: dict, metadata: dict, c
     for name in (WEIGHTS, METADATA, CARD):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
     weights = folder / WEIGHTS
-    half = {k: v.detach().cpu().half() if v.is_floating_point() else v.detach().cpu() for k, v in state.items()}
+    kept = {name: tensor.detach().cpu() for name, tensor in state.items()}
+    half = {name: tensor.half() if tensor.dtype is torch.float32 else tensor for name, tensor in kept.items()}
     temporary = weights.with_suffix(".tmp")
     torch.save(half, temporary)
     temporary.replace(weights)

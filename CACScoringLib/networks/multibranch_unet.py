@@ -114,7 +114,7 @@ class MultiBranchUNet(nn.Module):
         return self.up0(self.up1(self.up2(self.level3(s2), s2), s1), s0)
 
     def rows(self, x: torch.Tensor, features: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the calcium branches' logits at single voxels.
+        """Return the calcium branches' logits at single voxels, and the artery branch's, which learns nothing here.
 
         Parameters
         ----------
@@ -131,7 +131,8 @@ class MultiBranchUNet(nn.Module):
         own = x[n, :, z, y, column]
         near = self.with_arteries(features)[n, :, z // 2, y // 2, column // 2]
         both = torch.cat((near, own), dim=1)
-        return {"calcium": self.calcium(both), "non_coronary": self.non_coronary(both)}
+        artery = torch.log(near[:, -ARTERY_CLASSES:].clamp_min(1e-9))
+        return {"calcium": self.calcium(both), "non_coronary": self.non_coronary(both), "artery": artery}
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the logits of the branches ``calcium``, ``structure`` and ``non_coronary``: (N, classes, z, y, x)."""
@@ -151,7 +152,7 @@ class MultiBranchUNet(nn.Module):
         return self.structure_logits(self.features(x))
 
     def at_voxels(self, x: torch.Tensor, index: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the logits of the calcium branches at single voxels, (patch, z, y, x): (n, classes) by branch."""
+        """Return the logits of the branches at single voxels, (patch, z, y, x), as ``rows``: (n, classes) by branch."""
         return self.rows(x, self.features(x), index)
 
     def structure_logits(self, features: torch.Tensor) -> torch.Tensor:

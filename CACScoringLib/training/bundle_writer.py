@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib import __version__
+from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings
+from CACScoringLib.methods.multibranch_unet import CLASSIFIER
 from CACScoringLib.models import ModelBundle, write_bundle
 
 if TYPE_CHECKING:
+    from CACScoringLib.inference.lesion_classifier import LesionClassifier
     from CACScoringLib.training.calibration import DecisionChoice
     from CACScoringLib.training.loop import Trainer
     from CACScoringLib.training.uncertainty_fit import UncertaintyFit
@@ -45,6 +48,7 @@ real scans was not measured against experts.
   arteries run, which the others are told; instance normalisation.
 - Trained on {patients} synthetic patients (gated, SPECT-CTAC, PET-CTAC and chest in equal parts, seeds from 1000),
   {steps} steps, seed {seed}, by `cacscoring train multibranch-unet --patients {patients} --steps {steps}`.
+- {second_look}
 - Input: CT in HU on 4 mm (structures) and 2 x 1.25 x 1.25 mm (calcium) grids, made by the project itself.
 - {decision}
 - Limits: stents, bypass grafts, pacemakers, congenital disease and contrast-enhanced scans are outside what it can do
@@ -52,6 +56,11 @@ real scans was not measured against experts.
 
 Measured figures: `Resources/Documentation/evaluation.md`.
 """
+SECOND_LOOK = """A classifier of {trees} boosted trees looks again at every lesion that the network gives 3 % or
+  more: size, shape, density, surroundings, what the network says, and the rest of the scan. It learned from other
+  synthetic patients (seeds from 60000) than the network; those with a stent count little, since there are far more of
+  them than in any cohort."""
+NO_SECOND_LOOK = "No classifier looks again at whole lesions."
 CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
   speck below 8 mm3 from {settings.speck_probability} (more in scans with many); the odds of LM are taken
   {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other
@@ -66,13 +75,19 @@ NOT_CHOSEN = "A lesion is coronary from a probability of 0.5 on; no other value 
 
 
 def write_trained_bundle(
-    folder: Path, trainer: Trainer, *, patients: int, choice: DecisionChoice | None = None
+    folder: Path,
+    trainer: Trainer,
+    *,
+    patients: int,
+    choice: DecisionChoice | None = None,
+    classifier: LesionClassifier | None = None,
 ) -> ModelBundle:
-    """Write the averaged network of a trainer as a bundle, with the decision settings that were chosen for it."""
+    """Write the averaged network of a trainer as a bundle, with its lesion classifier and the settings chosen."""
     settings = {
         "method": "multibranch-unet",
         "network": trainer.network.config.as_dict(),
         **(choice.as_settings() if choice else asdict(DecisionSettings())),
+        **({} if classifier is None else {"lesion_features": list(FEATURES)}),
     }
     metadata = bundle_metadata(
         "Coronary artery calcium segmentation in non-contrast CT",
@@ -80,8 +95,21 @@ def write_trained_bundle(
         _data_format(trainer.network.config.in_channels),
     )
     decision = decision_words(choice)
-    card = CARD.format(patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision)
-    return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+    again = NO_SECOND_LOOK if classifier is None else SECOND_LOOK.format(trees=len(classifier.root))
+    card = CARD.format(
+        patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision, second_look=again
+    )
+    state = with_classifier(trainer.average, classifier)
+    return write_bundle(folder, state, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def with_classifier(state: dict, classifier: LesionClassifier | None) -> dict:
+    """Return a network's state dict with the arrays of a lesion classifier beside it, none of them rounded."""
+    import torch
+
+    if classifier is None:
+        return state
+    return state | {f"{CLASSIFIER}.{name}": torch.from_numpy(a) for name, a in classifier.as_arrays().items()}
 
 
 def bundle_metadata(task: str, description: str, data_format: dict[str, object]) -> dict[str, object]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from CACScoringLib.cohort.agreement import icc_2_1
 from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.inference.lesion_classifier import LesionClassifier, second_look
 from CACScoringLib.inference.lesions import DecisionSettings, decide
 from CACScoringLib.scoring.parts import vessel_agatston
 from CACScoringLib.training.run_request import TrainingRequest
@@ -39,17 +40,21 @@ class DecisionChoice:
         Of each of ``TRIED``, as ``best_settings`` computes it.
     uncertainty : UncertaintyFit or None
         Under these settings; None where it was not fitted.
+    network : DecisionSettings or None
+        What suits the network without its lesion classifier; None where there is none.
     """
 
     settings: DecisionSettings
     patients: int
     error: tuple[float, ...]
     uncertainty: UncertaintyFit | None = None
+    network: DecisionSettings | None = None
 
     def as_settings(self) -> dict[str, object]:
         """Return what a bundle keeps of the choice."""
         fitted = {} if self.uncertainty is None else {"uncertainty": self.uncertainty.as_dict()}
-        return {**asdict(self.settings), **fitted}
+        alone = {} if self.network is None else {"network_decision": asdict(self.network)}
+        return {**asdict(self.settings), **alone, **fitted}
 
 
 def sweep_scan(
@@ -146,19 +151,33 @@ def choose_settings(
     return choose(see_patients(wanted, folder, cache=cache, workers=workers, tick=tick))
 
 
-def choose_for(request: TrainingRequest, folder: Path, patients: int) -> DecisionChoice:
-    """Choose as ``choose_settings`` does, on synthetic patients of their own, as part of a training.
+def choose_for(
+    request: TrainingRequest, folder: Path, patients: int, classifier: LesionClassifier | None = None
+) -> DecisionChoice:
+    """Choose as ``choose`` does, on synthetic patients of their own, as part of a training.
 
     Parameters
     ----------
     request : TrainingRequest
     folder : Path
-        Of the bundle that was just trained.
+        Of the bundle that was just trained, without a lesion classifier.
     patients : int
+    classifier : LesionClassifier, optional
+        Looks again at the lesions before anything is chosen; then what suits the network alone is chosen too.
     """
     wanted = validation_patients(patients)
     tick = request.counted("Choosing the decision:", len(wanted))
-    return choose_settings(folder, wanted, cache=request.output / "validation", workers=request.workers, tick=tick)
+    seen = see_patients(wanted, folder, cache=request.output / "validation", workers=request.workers, tick=tick)
+    if classifier is None:
+        return choose(seen)
+    alone = best_settings(np.stack([p.reference for p in seen]), np.stack([sweep(p) for p in seen]))
+    return replace(choose([looked_again(p, classifier) for p in seen]), network=alone.settings)
+
+
+def looked_again(patient: SeenPatient, classifier: LesionClassifier) -> SeenPatient:
+    """Return a patient after a lesion classifier looked at what the network alone said."""
+    calcium = second_look(patient.candidates, patient.network_calcium, patient.islands, patient.features, classifier)
+    return replace(patient, calcium=calcium)
 
 
 def choose(patients: Sequence[SeenPatient]) -> DecisionChoice:

@@ -104,7 +104,7 @@ def _train(
         trainer.run(lambda step, losses: progress.update(task, completed=step, description=losses_text(losses)))
     patients = len({case.files.patient_id for case in used})
     facts = TuningFacts(args.layout, len(used), patients, len(mixed), merged)
-    decision = DecisionSettings.from_bundle(start.settings)
+    decision = DecisionSettings.of_network(start.settings)
     folder = args.output / "bundle" / BUNDLE
     write_tuned_bundle(folder, trainer, start, facts, decision)
     if check:
@@ -136,7 +136,7 @@ def _validate(
         )
     _say(findings)
     if validation is None:
-        return facts, DecisionSettings.from_bundle(start.settings)
+        return facts, DecisionSettings.of_network(start.settings)
     decision, scores, chosen_on = _decision(validation, start)
     patients = sorted({files.patient_id for files in check})
     said = write_validation(
@@ -162,7 +162,7 @@ def _decision(validation: Validation, start: ModelBundle) -> tuple[DecisionSetti
     from CACScoringLib.training.calibration import TRIED, best_settings
 
     if validation.after.shape[1] == 1:
-        return DecisionSettings.from_bundle(start.settings), validation.after[:, 0], 0
+        return DecisionSettings.of_network(start.settings), validation.after[:, 0], 0
     chosen = best_settings(validation.reference, validation.after).settings
     return chosen, validation.after[:, TRIED.index(chosen)], len(validation.case_ids)
 

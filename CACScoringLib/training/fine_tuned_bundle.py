@@ -25,6 +25,7 @@ The published figures of `{start}` do not hold for it.
 
 - Began with: `{start}` (sha256 {start_sha256}).
 - Trained on: {scans} of {patients} in the layout `{layout}`{synthetic}, {steps} steps, seed {seed}.
+- Without the classifier of `{start}` that looks again at whole lesions: it learned from what that network says.
 - Heart structures of scans without any came from the coarse branch of `{start}`.
 - {left_main}
 - {decision}
@@ -32,8 +33,9 @@ The published figures of `{start}` do not hold for it.
 
 Made by `cacscoring train multibranch-unet --data FOLDER --layout {layout}` (CACScoring {version}).
 """
-OF_ONE_MODEL = ("sha256", "uncertainty")
-"""Settings that were measured with the first model and say nothing about the tuned one."""
+OF_ONE_MODEL = ("sha256", "uncertainty", "lesion_features", "network_decision")
+"""Settings that were measured with the first model and say nothing about the tuned one. Its lesion classifier, which
+learned from what the first network says about synthetic patients, is not taken over either."""
 MERGED = "The labels count the left main as LAD: the two were not told apart in training or validation."
 APART = "The labels tell the left main from the LAD."
 

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from CACScoringLib.inference.grids import Grid, resample_linear
-from CACScoringLib.models import ModelBundle, load_weights
+from CACScoringLib.methods.multibranch_unet import CLASSIFIER
+from CACScoringLib.models import ModelBundle, load_weights, without_part
 from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
@@ -207,7 +208,7 @@ def starting_network(start: ModelBundle | None) -> MultiBranchUNet:
         return MultiBranchUNet(MultiBranchConfig())
     config = start.settings["network"]
     network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
-    network.load_state_dict(load_weights(start))
+    network.load_state_dict(without_part(load_weights(start), CLASSIFIER))
     return network
 
 

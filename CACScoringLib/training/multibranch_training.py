@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.synthetic_patients import by_protocol, training_patients
+from CACScoringLib.training.synthetic_patients import LESION_PATIENTS, by_protocol, training_patients
 
 if TYPE_CHECKING:
     from CACScoringLib.models import ModelBundle
@@ -15,17 +15,22 @@ if TYPE_CHECKING:
 NAME = "multibranch-unet"
 
 
-def train_multibranch(request: TrainingRequest, *, validation_patients: int = 40) -> ModelBundle:
-    """Generate synthetic patients, train on them, choose what a lesion needs, and write the bundle.
+def train_multibranch(
+    request: TrainingRequest, *, validation_patients: int = 40, lesion_patients: int = LESION_PATIENTS
+) -> ModelBundle:
+    """Train on synthetic patients, fit the lesion classifier, choose what a lesion needs, and write the bundle.
 
     Parameters
     ----------
     request : TrainingRequest
     validation_patients : int
-        Synthetic patients that choose the decision settings; 0: do not choose.
+        Synthetic patients that choose the decision settings; 0: do not choose, and fit no classifier.
+    lesion_patients : int
+        Synthetic patients that the lesion classifier learns from; 0: none.
     """
     from CACScoringLib.training.bundle_writer import write_trained_bundle
     from CACScoringLib.training.calibration import choose_for
+    from CACScoringLib.training.lesion_training import fit_for
     from CACScoringLib.training.loop import Trainer, TrainingSettings
 
     cases, groups = load_patients(request)
@@ -37,8 +42,9 @@ def train_multibranch(request: TrainingRequest, *, validation_patients: int = 40
     folder = request.bundle_folder(NAME)
     bundle = write_trained_bundle(folder, trainer, patients=request.patients)
     if validation_patients > 0:
-        choice = choose_for(request, folder, validation_patients)
-        bundle = write_trained_bundle(folder, trainer, patients=request.patients, choice=choice)
+        classifier = fit_for(request, folder, lesion_patients) if lesion_patients > 0 else None
+        choice = choose_for(request, folder, validation_patients, classifier)
+        bundle = write_trained_bundle(folder, trainer, patients=request.patients, choice=choice, classifier=classifier)
     return bundle
 
 

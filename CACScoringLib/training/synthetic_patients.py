@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from CACScoringLib.phantom import PhantomOptions
+
 PATIENTS = 480
 """Of a training on synthetic patients."""
 FIRST_TRAINING_SEED = 1_000
+LESION_PATIENTS = 320
+"""Of a training, to fit the lesion classifier on what the network says about patients it was not trained on."""
+FIRST_LESION_SEED = 60_000
 FIRST_VALIDATION_SEED = 800_000
 """Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
 FIRST_EVALUATION_SEED = 900_000
@@ -16,6 +25,31 @@ def training_patients(count: int) -> list[tuple[str, int]]:
     from CACScoringLib.phantom import PROTOCOLS
 
     return [(PROTOCOLS[n % len(PROTOCOLS)], FIRST_TRAINING_SEED + n) for n in range(count)]
+
+
+def lesion_patients(count: int) -> list[tuple[str, int]]:
+    """Return protocol and seed of the patients that the lesion classifier learns from."""
+    from CACScoringLib.phantom import PROTOCOLS
+
+    return [(PROTOCOLS[n % len(PROTOCOLS)], FIRST_LESION_SEED + n) for n in range(count)]
+
+
+def lesion_options(protocol: str, seed: int) -> PhantomOptions:
+    """Return what to generate for a patient of ``lesion_patients``.
+
+    Most are of the plain population. Stents are in three of eight; in one of eight of SPECT-CTAC, whose difficulty are
+    specks in patients without calcium.
+    """
+    from CACScoringLib.phantom import PROTOCOLS, PhantomOptions
+
+    turn = (seed - FIRST_LESION_SEED) // len(PROTOCOLS) % 8
+    plain, some, none = PhantomOptions(), PhantomOptions(zero_fraction=0.0), PhantomOptions(zero_fraction=1.0)
+    enriched, stent = PhantomOptions(enriched=True), PhantomOptions(mimics=("stent",))
+    some_and_stent = replace(stent, zero_fraction=0.0)
+    if protocol == "spect-ctac":
+        return (plain, plain, plain, none, none, some, enriched, some_and_stent)[turn]
+    both = replace(some_and_stent, enriched=True)
+    return (plain, plain, some, some, some_and_stent, stent, enriched, both)[turn]
 
 
 def by_protocol(patients: list[tuple[str, int]]) -> dict[str, list[int]]:

@@ -12,12 +12,16 @@ import numpy as np
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.candidates import Candidates
+from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.training.stored_arrays import StoredArrays
 from CACScoringLib.vocabulary import Vessel
 
 if TYPE_CHECKING:
     from CACScoringLib.methods.evidence import Evidence
     from CACScoringLib.models import ModelBundle
+    from CACScoringLib.phantom import PhantomOptions
+
+    OptionsOf = Callable[[str, int], PhantomOptions]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,12 @@ class SeenPatient(StoredArrays):
     size_mm3 : ndarray of float32, shape (islands,)
     calcium, non_coronary : ndarray of float32, shape (n, 5)
         Probabilities, as ``decide`` takes them.
+    network_calcium : ndarray of float32, shape (n, 5)
+        What the network alone said: ``calcium`` before the lesion classifier looked at it.
+    islands : ndarray of int64, shape (k,)
+        Islands that the lesion classifier is asked about; none where the method has no such classifier.
+    features : ndarray of float32, shape (k, len(FEATURES))
+        Theirs (``inference/lesion_features.py``).
     truth : ndarray of uint8, shape (n,)
         True label of each candidate voxel.
     reference : ndarray of float64, shape (5,)
@@ -48,6 +58,9 @@ class SeenPatient(StoredArrays):
     size_mm3: np.ndarray
     calcium: np.ndarray
     non_coronary: np.ndarray
+    network_calcium: np.ndarray
+    islands: np.ndarray
+    features: np.ndarray
     truth: np.ndarray
     reference: np.ndarray
 
@@ -83,7 +96,7 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
         truth = np.where(truth == Vessel.LM, np.uint8(Vessel.LAD), truth)
     bundle = open_bundle(folder)
     evidence = look_of(bundle)(ct, bundle=bundle, threshold_hu=candidate_threshold(ct))
-    found = evidence.candidates
+    found, network = evidence.candidates, evidence.network
     place = np.argwhere((truth >= 1) & (truth <= 4))
     at = tuple(place.T)
     return SeenPatient(
@@ -95,6 +108,9 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
         size_mm3=found.size_mm3,
         calcium=evidence.calcium,
         non_coronary=evidence.non_coronary,
+        network_calcium=evidence.calcium if network is None else network.calcium,
+        islands=np.zeros(0, np.int64) if network is None else network.islands,
+        features=np.zeros((0, len(FEATURES)), np.float32) if network is None else network.features,
         truth=truth[tuple(found.index.T)],
         reference=vessel_agatston(ct, place, ct.hu[at], truth[at]),
     )
@@ -115,13 +131,15 @@ def weights_name(bundle: ModelBundle) -> str:
     return bundle.sha256[:16] if heart is None else f"{bundle.sha256[:16]}-{open_bundle(heart).sha256[:8]}"
 
 
-def see_synthetic(protocol: str, seed: int, folders: Sequence[Path], cache: Path | None = None) -> list[SeenPatient]:
+def see_synthetic(
+    protocol: str, seed: int, folders: Sequence[Path], cache: Path | None = None, options: OptionsOf | None = None
+) -> list[SeenPatient]:
     """Generate a synthetic patient and run the network of each bundle on it, as far as that is not cached.
 
     Worker entry point. The patient is generated once, which takes longer than one network.
     """
     from CACScoringLib.models import open_bundle
-    from CACScoringLib.phantom import synthesize
+    from CACScoringLib.phantom import PhantomOptions, synthesize
 
     patient, out, path = None, [], None
     for folder in folders:
@@ -130,7 +148,9 @@ def see_synthetic(protocol: str, seed: int, folders: Sequence[Path], cache: Path
             if path.exists():
                 out.append(SeenPatient.load(path))
                 continue
-        patient = patient or synthesize(seed=seed, protocol=protocol)
+        if patient is None:
+            wanted = PhantomOptions() if options is None else options(protocol, seed)
+            patient = synthesize(seed=seed, protocol=protocol, options=wanted)
         seen = see(patient.ct, patient.labels, folder)
         if path is not None:
             cache.mkdir(parents=True, exist_ok=True)
@@ -146,9 +166,11 @@ def see_patients(
     cache: Path | None = None,
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
+    options: OptionsOf | None = None,
 ) -> list[SeenPatient]:
     """Run the network of one bundle on synthetic patients; as ``see_with_all``."""
-    return [seen for (seen,) in see_with_all(wanted, [folder], cache=cache, workers=workers, tick=tick)]
+    seen = see_with_all(wanted, [folder], cache=cache, workers=workers, tick=tick, options=options)
+    return [one for (one,) in seen]
 
 
 def see_with_all(
@@ -158,6 +180,7 @@ def see_with_all(
     cache: Path | None = None,
     workers: int = 1,
     tick: Callable[[str], None] | None = None,
+    options: OptionsOf | None = None,
 ) -> list[list[SeenPatient]]:
     """Run the networks of some bundles on synthetic patients.
 
@@ -170,6 +193,8 @@ def see_with_all(
         Where what a network says is kept, so that a stopped run goes on; of other weights nothing is used.
     tick : callable, optional
         Called with a text after every patient.
+    options : callable, optional
+        What to generate, from protocol and seed; a function of a module. The plain population when absent.
 
     Returns
     -------
@@ -180,7 +205,7 @@ def see_with_all(
 
     seen: dict[tuple[int, str], list[SeenPatient]] = {}
     with ProcessPoolExecutor(max_workers=workers, initializer=one_thread) as pool:
-        running = {pool.submit(see_synthetic, *job, folders, cache): job for job in wanted}
+        running = {pool.submit(see_synthetic, *job, folders, cache, options): job for job in wanted}
         for future in as_completed(running):
             protocol, seed = running[future]
             seen[seed, protocol] = future.result()
