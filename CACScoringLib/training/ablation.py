@@ -22,6 +22,7 @@ TITLES = (
     *("linear kappa", "reclassified", "calcium-free scored 0"),
 )
 SHIPPED, VOXELWISE = "as shipped", "every voxel by itself, no whole lesions"
+NETWORK = "the network alone, no second look at lesions, its own thresholds and odds"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def variants(settings: DecisionSettings) -> dict[str, DecisionSettings]:
     }
 
 
-def ablate(patients: Sequence[SeenPatient], settings: DecisionSettings) -> list[Ablation]:
+def ablate(
+    patients: Sequence[SeenPatient], settings: DecisionSettings, network: DecisionSettings | None = None
+) -> list[Ablation]:
     """Score the patients under each variant.
 
     Parameters
@@ -71,12 +74,17 @@ def ablate(patients: Sequence[SeenPatient], settings: DecisionSettings) -> list[
     patients : sequence of SeenPatient
     settings : DecisionSettings
         As shipped.
+    network : DecisionSettings, optional
+        What suits the network without its lesion classifier, where it has one.
     """
     reference = np.stack([p.reference for p in patients])
     out = [
         summarized(title, reference, np.stack([_scores(p, variant) for p in patients]))
         for title, variant in variants(settings).items()
     ]
+    if network is not None:
+        raw = [_scores(replace(p, calcium=p.network_calcium), network) for p in patients]
+        out.append(summarized(NETWORK, reference, np.stack(raw)))
     alone = [_agatston(p, voxelwise(p.calcium, p.non_coronary, settings)) for p in patients]
     return [*out, summarized(VOXELWISE, reference, np.stack(alone))]
 

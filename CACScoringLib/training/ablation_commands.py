@@ -45,7 +45,8 @@ def run_decision_ablation(args: argparse.Namespace) -> int:
             workers=args.workers,
             tick=_looking(progress, len(wanted)),
         )
-    text = as_markdown(ablate(seen, DecisionSettings.from_bundle(bundle.settings)), len(seen))
+    alone = DecisionSettings.of_network(bundle.settings) if "network_decision" in bundle.settings else None
+    text = as_markdown(ablate(seen, DecisionSettings.from_bundle(bundle.settings), alone), len(seen))
     _write(args.output / DECISION_PAGE, text)
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -127,28 +127,6 @@ def _agreement(reference: np.ndarray, predicted: np.ndarray) -> float:
 
 def _away_from_default(settings: DecisionSettings) -> float:
     return sum(abs(a - b) for a, b in zip(astuple(settings), astuple(DecisionSettings()), strict=True))
-
-
-def choose_settings(
-    folder: Path,
-    wanted: Iterable[tuple[str, int]],
-    *,
-    cache: Path | None = None,
-    workers: int = 1,
-    tick: Callable[[str], None] | None = None,
-) -> DecisionChoice:
-    """Try all of ``TRIED`` on synthetic patients with the bundle in ``folder``, and fit how sure the result is.
-
-    Parameters
-    ----------
-    folder : Path
-    wanted : iterable of (protocol, seed)
-    cache : Path, optional
-        Where what the network says is kept, so that a stopped run goes on.
-    tick : callable, optional
-        Called with a text after every patient.
-    """
-    return choose(see_patients(wanted, folder, cache=cache, workers=workers, tick=tick))
 
 
 def choose_for(

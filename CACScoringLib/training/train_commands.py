@@ -7,7 +7,7 @@ from pathlib import Path
 
 from CACScoringLib.training.arguments import LAYOUTS, known_method, positive
 from CACScoringLib.training.run_request import Tell, TrainingRequest
-from CACScoringLib.training.synthetic_patients import PATIENTS
+from CACScoringLib.training.synthetic_patients import LESION_PATIENTS, PATIENTS
 
 STEPS = {"multibranch-unet": 2400, "convlstm": 3000, "slice-regression": 2400, "six-class": 6000}
 """Default optimiser steps of each method that ``train`` knows."""
@@ -46,6 +46,13 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=40,
         help="synthetic patients that choose what a lesion needs (default 40; 0: do not choose)",
+    )
+    parser.add_argument(
+        "--lesion-patients",
+        type=int,
+        default=LESION_PATIENTS,
+        help="synthetic patients that the lesion classifier of multibranch-unet learns from "
+        f"(default {LESION_PATIENTS}; 0: none)",
     )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
     parser.add_argument(
@@ -113,7 +120,7 @@ def _train(args: argparse.Namespace, request: TrainingRequest) -> None:
     if args.method == "multibranch-unet":
         from CACScoringLib.training.multibranch_training import train_multibranch
 
-        train_multibranch(request, validation_patients=args.validation_patients)
+        train_multibranch(request, validation_patients=args.validation_patients, lesion_patients=args.lesion_patients)
     elif args.method == "convlstm":
         from CACScoringLib.training.convlstm_training import train_convlstm
 

@@ -15,9 +15,9 @@ from CACScoringLib.cli import main
 from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.models import open_bundle
 from CACScoringLib.training import evaluate_commands
-from CACScoringLib.training.calibration import TRIED, choose_settings, sweep
+from CACScoringLib.training.calibration import TRIED, sweep
 from CACScoringLib.training.synthetic_patients import validation_patients
-from CACScoringLib.training.validation import see_synthetic
+from CACScoringLib.training.validation import see_patients, see_synthetic
 
 SHIPPED = "multibranch-unet"
 SMALL = ["--patients", "4", "--workers", "2"]
@@ -50,13 +50,13 @@ def test_more_steps_go_on_from_the_checkpoint_and_the_threshold_is_chosen(traine
     before = open_bundle(trained / "bundle" / SHIPPED).sha256
     asked = {}
 
-    def choose(folder, wanted, *, cache, workers, tick):
+    def see(wanted, folder, *, cache, workers, tick):
         asked.update(sha256=open_bundle(folder).sha256, wanted=list(wanted), cache=cache)
-        return choose_settings(open_bundle(SHIPPED).folder, wanted[:1], cache=cache, workers=workers, tick=tick)
+        return see_patients(wanted[:1], open_bundle(SHIPPED).folder, cache=cache, workers=workers, tick=tick)
 
-    monkeypatch.setattr("CACScoringLib.training.calibration.choose_settings", choose)
+    monkeypatch.setattr("CACScoringLib.training.calibration.see_patients", see)
     words = ["train", SHIPPED, "--output", str(trained), "--steps", "2", "--validation-patients", "4"]
-    assert main([*words, *SMALL]) == 0
+    assert main([*words, *SMALL, "--lesion-patients", "0"]) == 0
     lines = [json.loads(line) for line in (trained / "training-log.jsonl").read_text(encoding="utf-8").splitlines()]
     bundle = open_bundle(trained / "bundle" / SHIPPED)
     assert [line["step"] for line in lines] == [1, 2]

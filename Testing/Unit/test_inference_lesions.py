@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -114,8 +116,11 @@ def test_a_part_in_doubt_stays_with_its_coronary_lesion_and_does_not_leave_a_val
     valve = sure(np.full(len(c.index), 2))
     coronary = decide(c, np.where(far, doubt, lad).astype(np.float32), valve, 1.0, needs_much)
     assert set(coronary.label) == {2}
-    valvular = decide(c, np.where(far, doubt, no).astype(np.float32), valve, 1.0, needs_much)
-    assert set(valvular.label) == {12}
+    small = replace(needs_much, large_mm3=1e9)
+    assert set(decide(c, np.where(far, doubt, no).astype(np.float32), valve, 1.0, small).label) == {12}
+    # A part of a large island needs what the large island does: one half.
+    parted = decide(c, np.where(far, doubt, no).astype(np.float32), valve, 1.0, needs_much)
+    np.testing.assert_array_equal(parted.label, np.where(far[:, 0], 2, 12))
 
 
 @pytest.mark.parametrize(("probability", "label"), [(0.15, 12), (0.25, 2), (0.45, 2)])

@@ -30,7 +30,7 @@ class OracleNetwork:
         calcium[lad, 2], calcium[~lad, 0] = 9.0, 9.0
         other = torch.zeros(len(index), 5)
         other[:, 1] = 9.0
-        return {"calcium": calcium, "non_coronary": other}
+        return {"calcium": calcium, "non_coronary": other, "artery": torch.zeros(len(index), 5)}
 
 
 @pytest.fixture

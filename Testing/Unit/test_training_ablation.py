@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from CACScoringLib.inference.candidates import find_candidates
 from CACScoringLib.inference.grids import ct_grid
+from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings
-from CACScoringLib.training.ablation import SHIPPED, VOXELWISE, ablate, as_markdown, summarized, variants
+from CACScoringLib.training.ablation import NETWORK, SHIPPED, VOXELWISE, ablate, as_markdown, summarized, variants
 from CACScoringLib.training.validation import SeenPatient
 
 SPACING = (3.0, 1.0, 1.0)
@@ -32,7 +35,7 @@ def patient(length=40, split_at=17, unlike=()):
     reference = np.array([2.0 * length * 3, left_main, 2.0 * length * 3 - left_main, 0, 0])
     return SeenPatient(
         np.array(SPACING), np.array(120.0), found.index, found.hu, found.lesion, found.size_mm3, calcium, other,
-        truth.astype(np.uint8), reference,
+        calcium, np.zeros(0, np.int64), np.zeros((0, len(FEATURES)), np.float32), truth.astype(np.uint8), reference,
     )  # fmt: skip
 
 
@@ -79,3 +82,16 @@ def test_every_variant_differs_from_what_is_shipped_and_stands_in_the_table():
     text = as_markdown(rows, 2)
     assert all(f"| {row.title} |" in text for row in rows)
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_the_network_alone_is_a_variant_where_a_classifier_looked_again():
+    once = patient(40, 17)
+    doubtful = np.where([True, False, False, False, False], 0.9, 0.025).astype(np.float32)
+    seen = replace(once, network_calcium=np.tile(doubtful, (len(once.index), 1)))
+    assert NETWORK not in {row.title for row in ablate([seen, seen], DecisionSettings())}
+    strict, lenient = DecisionSettings(), DecisionSettings(0.05, large_mm3=1e9, leaves_below=0.05)
+    rows = {row.title: row for row in ablate([seen, patient(30, 2)], DecisionSettings(), strict)}
+    assert rows[SHIPPED].error == pytest.approx(0.0, abs=1e-6)
+    assert rows[NETWORK].error > 1.0
+    lenient_rows = {row.title: row for row in ablate([seen, patient(30, 2)], DecisionSettings(), lenient)}
+    assert lenient_rows[NETWORK].error < rows[NETWORK].error

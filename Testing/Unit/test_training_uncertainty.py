@@ -11,6 +11,7 @@ import torch
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.inference.confidence import MOST_SURE, UncertaintySettings, confidence, divide, features
+from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings, LesionDecision
 from CACScoringLib.methods.job_files import JobFileError, read_prediction, write_prediction
 from CACScoringLib.methods.prediction import Prediction
@@ -148,6 +149,7 @@ def seen_patient(probability, truth):
     reference = np.array([8.0, 0, 8, 0, 0]) if truth else np.zeros(5)
     return SeenPatient(
         np.array(CT.spacing_mm), np.array(120.0), found.index, found.hu, found.lesion, found.size_mm3, calcium, other,
+        calcium, np.zeros(0, np.int64), np.zeros((0, len(FEATURES)), np.float32),
         np.full(4, 2 if truth else 0, np.uint8), reference,
     )  # fmt: skip
 
