@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,23 @@ STENTED_WEIGHS = 0.05
 """Weight of a patient with a stent: there are far more of them in training than in any cohort."""
 LEAST_ISLANDS_OF_A_KIND = 20
 """With fewer coronary islands, or fewer others, nothing is fitted."""
+
+
+def check_installed() -> None:
+    """Say early that scikit-learn is missing: the classifier is fitted hours after a training begins.
+
+    Raises
+    ------
+    ModelError
+        If it is not installed.
+    """
+    from CACScoringLib.models import ModelError
+
+    if find_spec("sklearn") is None:
+        raise ModelError(
+            "Fitting the lesion classifier needs scikit-learn: pip install 'cacscoring[train]', or give "
+            "--lesion-patients 0 to train without it."
+        )
 
 
 def fit_for(request: TrainingRequest, folder: Path, patients: int) -> LesionClassifier | None:
@@ -102,10 +120,6 @@ def boosted(features: np.ndarray, coronary: np.ndarray, weight: np.ndarray, seed
     weight : ndarray of float64, shape (n,)
     seed : int
 
-    Raises
-    ------
-    ModuleNotFoundError
-        Without scikit-learn, which is part of ``cacscoring[train]``.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 

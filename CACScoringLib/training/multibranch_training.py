@@ -30,9 +30,12 @@ def train_multibranch(
     """
     from CACScoringLib.training.bundle_writer import write_trained_bundle
     from CACScoringLib.training.calibration import choose_for
-    from CACScoringLib.training.lesion_training import fit_for
+    from CACScoringLib.training.lesion_training import check_installed, fit_for
     from CACScoringLib.training.loop import Trainer, TrainingSettings
 
+    fits = validation_patients > 0 and lesion_patients > 0
+    if fits:
+        check_installed()
     cases, groups = load_patients(request)
     settings = replace(TrainingSettings(), steps=request.steps, seed=request.seed, device=request.device)
     trainer = Trainer(cases, groups, settings, request.output)
@@ -42,7 +45,7 @@ def train_multibranch(
     folder = request.bundle_folder(NAME)
     bundle = write_trained_bundle(folder, trainer, patients=request.patients)
     if validation_patients > 0:
-        classifier = fit_for(request, folder, lesion_patients) if lesion_patients > 0 else None
+        classifier = fit_for(request, folder, lesion_patients) if fits else None
         choice = choose_for(request, folder, validation_patients, classifier)
         bundle = write_trained_bundle(folder, trainer, patients=request.patients, choice=choice, classifier=classifier)
     return bundle

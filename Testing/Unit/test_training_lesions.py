@@ -11,7 +11,7 @@ from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.methods.multibranch_unet import NAME, look, predict_multibranch
 from CACScoringLib.models import ModelError, load_weights, write_bundle
 from CACScoringLib.phantom import PROTOCOLS
-from CACScoringLib.training import calibration, lesion_training
+from CACScoringLib.training import calibration, lesion_training, multibranch_training
 from CACScoringLib.training.bundle_writer import with_classifier
 from CACScoringLib.training.calibration import choose_for, looked_again
 from CACScoringLib.training.lesion_training import LEAST_ISLANDS_OF_A_KIND, boosted, fit_for, fit_lesions, is_coronary
@@ -236,3 +236,14 @@ def test_a_classifier_of_other_features_or_damaged_is_refused_in_a_sentence(tmp_
             bundle=a_bundle(tmp_path / "damaged", damaged, lesion_features=list(FEATURES)),
             network=EvenNetwork(),
         )
+
+
+def test_without_scikit_learn_a_training_says_so_before_it_begins(monkeypatch, tmp_path):
+    monkeypatch.setattr(lesion_training, "find_spec", lambda name: None)
+    monkeypatch.setattr(multibranch_training, "load_patients", lambda request: pytest.fail("it began"))
+    request = TrainingRequest(tmp_path, 2, 1)
+    with pytest.raises(ModelError, match=r"needs scikit-learn: pip install 'cacscoring\[train\]'"):
+        multibranch_training.train_multibranch(request)
+    monkeypatch.setattr(multibranch_training, "load_patients", lambda request: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        multibranch_training.train_multibranch(request, lesion_patients=0)
