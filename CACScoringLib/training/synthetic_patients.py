@@ -28,10 +28,21 @@ def training_patients(count: int) -> list[tuple[str, int]]:
 
 
 def lesion_patients(count: int) -> list[tuple[str, int]]:
-    """Return protocol and seed of the patients that the lesion classifier learns from."""
+    """Return protocol and seed of the patients that the lesion classifier learns from.
+
+    ``count`` of all protocols in turn, and a third as many again of SPECT-CTAC: the difficulty there is whether a speck
+    is calcium, and a patient has few that are in doubt.
+
+    >>> lesion_patients(4)
+    [('gated', 60000), ('spect-ctac', 60001), ('pet-ctac', 60002), ('chest', 60003), ('spect-ctac', 60005)]
+    """
     from CACScoringLib.phantom import PROTOCOLS
 
-    return [(PROTOCOLS[n % len(PROTOCOLS)], FIRST_LESION_SEED + n) for n in range(count)]
+    turns = len(PROTOCOLS)
+    all_protocols = [(PROTOCOLS[n % turns], FIRST_LESION_SEED + n) for n in range(count)]
+    more = range(-(-count // turns), -(-count // turns) + count // 3)
+    spect = PROTOCOLS.index("spect-ctac")
+    return all_protocols + [(PROTOCOLS[spect], FIRST_LESION_SEED + turns * n + spect) for n in more]
 
 
 def lesion_options(protocol: str, seed: int) -> PhantomOptions:

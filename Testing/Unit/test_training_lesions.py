@@ -125,19 +125,23 @@ def test_with_too_little_nothing_is_fitted():
 
 
 def test_every_protocol_has_patients_with_and_without_stents_and_the_same_ones_every_time():
-    patients = lesion_patients(32)
+    patients = lesion_patients(32)[:32]
     assert [p for p, _ in patients[:4]] == list(PROTOCOLS)
     assert patients[0][1] == FIRST_LESION_SEED
     stented = {p: sum("stent" in lesion_options(q, s).mimics for q, s in patients if q == p) for p in PROTOCOLS}
     assert stented == {"gated": 3, "spect-ctac": 1, "pet-ctac": 3, "chest": 3}
     without = [lesion_options(p, s).zero_fraction == 1.0 for p, s in patients if p == "spect-ctac"]
     assert sum(without) == 2
-    assert lesion_patients(8) == patients[:8]
+    assert lesion_patients(8)[:8] == patients[:8]
+    more = lesion_patients(32)[32:]
+    assert [p for p, _ in more] == ["spect-ctac"] * 10
+    assert len({seed for _, seed in lesion_patients(33)}) == 44
+    assert all((seed - FIRST_LESION_SEED) % 4 == PROTOCOLS.index(p) for p, seed in lesion_patients(33))
 
 
 def test_a_training_asks_for_its_own_patients_and_chooses_with_and_without(monkeypatch, tmp_path):
     asked, told = {}, []
-    patients = some_patients(20)
+    patients = some_patients(28)
 
     def see(wanted, folder, *, cache, workers, tick, options=None):
         asked[cache.name] = (list(wanted), folder, options)
@@ -148,9 +152,9 @@ def test_a_training_asks_for_its_own_patients_and_chooses_with_and_without(monke
     monkeypatch.setattr(lesion_training, "see_patients", see)
     monkeypatch.setattr(calibration, "see_patients", see)
     request = TrainingRequest(tmp_path, 2, 1, tell=lambda text, done, total: told.append((done, total)))
-    classifier = fit_for(request, tmp_path / "bundle", 20)
-    assert asked["lesions"] == (lesion_patients(20), tmp_path / "bundle", lesion_options)
-    assert told[-1] == (20, 20)
+    classifier = fit_for(request, tmp_path / "bundle", 21)
+    assert asked["lesions"] == (lesion_patients(21), tmp_path / "bundle", lesion_options)
+    assert told[-1] == (28, 28)
     choice = choose_for(request, tmp_path / "bundle", 20, classifier)
     assert choice.uncertainty is not None
     # The network gives every island one half: alone it cannot tell any from another.
