@@ -9,6 +9,7 @@ import pytest
 
 from CACScoringLib.cli import main
 from CACScoringLib.models import open_bundle
+from CACScoringLib.phantom import PhantomOptions
 from CACScoringLib.training import training_ablation
 from CACScoringLib.training.ablation import Ablation
 from CACScoringLib.training.loop import TrainingSettings
@@ -79,8 +80,8 @@ def test_a_variant_is_judged_under_the_settings_that_suit_it():
 def test_every_bundle_sees_each_patient_which_is_generated_once(monkeypatch, tmp_path):
     made, seen = [], {"a": patient(40, 17), "b": patient(30, 2)}
 
-    def synthesize(seed, protocol):
-        made.append(seed)
+    def synthesize(seed, protocol, options):
+        made.append((seed, options.zero_fraction))
         return type("Patient", (), {"ct": None, "labels": None})()
 
     monkeypatch.setattr("CACScoringLib.phantom.synthesize", synthesize)
@@ -91,7 +92,9 @@ def test_every_bundle_sees_each_patient_which_is_generated_once(monkeypatch, tmp
     assert [len(each.hu) for each in first] == [len(seen[name].hu) for name in "ab"]
     again = see_synthetic("gated", 800_000, ["b", "a"], tmp_path)
     assert [len(each.hu) for each in again] == [len(seen[name].hu) for name in "ba"]
-    assert made == [800_000]
+    assert made == [(800_000, PhantomOptions().zero_fraction)]
+    see_synthetic("gated", 800_001, ["a"], tmp_path, lambda protocol, seed: PhantomOptions(zero_fraction=seed / 1e6))
+    assert made[1:] == [(800_001, 0.800001)]
 
 
 def test_rows_stand_under_the_titles_of_their_variants(monkeypatch):

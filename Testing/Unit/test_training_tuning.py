@@ -45,9 +45,11 @@ def test_shipped_weights_are_tuned_on_each_layout_and_the_bundle_predicts(patien
     start, tuned = open_bundle(SHIPPED), open_bundle(tmp_path / "out" / "bundle" / TUNED)
     assert tuned.method == SHIPPED
     assert tuned.settings["tuned_from"] == {"id": start.id, "sha256": start.sha256}
-    assert DecisionSettings.from_bundle(tuned.settings) == DecisionSettings.from_bundle(start.settings)
+    assert DecisionSettings.from_bundle(tuned.settings) == DecisionSettings.of_network(start.settings)
+    assert not {"lesion_features", "network_decision", "uncertainty"} & set(tuned.settings)
     before, after = load_weights(start), load_weights(tuned)
-    moved = max(float((before[name] - after[name]).abs().max()) for name in before if before[name].is_floating_point())
+    assert set(before) - set(after) == {name for name in before if name.startswith("lesions.")} != set()
+    moved = max(float((before[name] - after[name]).abs().max()) for name in after if after[name].is_floating_point())
     assert 0 < moved < 0.05
     said = json.loads((tmp_path / "out" / "validation.json").read_text(encoding="utf-8"))
     assert said["scans"] == len(said["patients"]) == 1
