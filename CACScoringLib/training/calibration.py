@@ -148,8 +148,7 @@ def choose_for(
     seen = see_patients(wanted, folder, cache=request.output / "validation", workers=request.workers, tick=tick)
     if classifier is None:
         return choose(seen)
-    alone = best_settings(np.stack([p.reference for p in seen]), np.stack([sweep(p) for p in seen]))
-    return replace(choose([looked_again(p, classifier) for p in seen]), network=alone.settings)
+    return replace(choose([looked_again(p, classifier) for p in seen]), network=_best_of(seen).settings)
 
 
 def looked_again(patient: SeenPatient, classifier: LesionClassifier) -> SeenPatient:
@@ -166,5 +165,9 @@ def choose(patients: Sequence[SeenPatient]) -> DecisionChoice:
     patients : sequence of SeenPatient
         Protocols in turn, so that every fold of the fit holds all of them.
     """
-    choice = best_settings(np.stack([p.reference for p in patients]), np.stack([sweep(p) for p in patients]))
+    choice = _best_of(patients)
     return replace(choice, uncertainty=fit_uncertainty([judge(p, choice.settings) for p in patients]))
+
+
+def _best_of(patients: Sequence[SeenPatient]) -> DecisionChoice:
+    return best_settings(np.stack([p.reference for p in patients]), np.stack([sweep(p) for p in patients]))

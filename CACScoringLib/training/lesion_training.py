@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from CACScoringLib.inference.lesion_classifier import LesionClassifier
+from CACScoringLib.inference.lesions import island_means
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.synthetic_patients import lesion_options, lesion_patients
 from CACScoringLib.training.validation import SeenPatient, see_patients
@@ -105,9 +106,7 @@ def fit_lesions(patients: Sequence[SeenPatient], stented: Sequence[bool], seed: 
 def is_coronary(patient: SeenPatient) -> np.ndarray:
     """Return whether each island that is looked at is calcium of a coronary artery; bool (k,)."""
     true = (patient.truth >= 1) & (patient.truth <= 4)
-    share = np.bincount(patient.lesion, weights=true, minlength=len(patient.size_mm3))
-    voxels = np.maximum(np.bincount(patient.lesion, minlength=len(patient.size_mm3)), 1)
-    return (share / voxels > 0.5)[patient.islands]
+    return island_means(true[:, None], patient.candidates)[patient.islands, 0] > 0.5
 
 
 def boosted(features: np.ndarray, coronary: np.ndarray, weight: np.ndarray, seed: int) -> LesionClassifier:
@@ -119,7 +118,6 @@ def boosted(features: np.ndarray, coronary: np.ndarray, weight: np.ndarray, seed
     coronary : ndarray of bool, shape (n,)
     weight : ndarray of float64, shape (n,)
     seed : int
-
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     OptionsOf = Callable[[str, int], PhantomOptions]
 
 
+VERSION = 2
+"""Of what is kept of a patient; files of another version are not used."""
+
+
 @dataclass(frozen=True, eq=False)
 class SeenPatient(StoredArrays):
     """A patient's candidates, what the network says about them, and the truth.
@@ -88,6 +92,7 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
     left_main_is_lad : bool
         Whether the truth labels the left main LAD.
     """
+    from CACScoringLib.methods.evidence import NetworkView
     from CACScoringLib.methods.registry import candidate_threshold
     from CACScoringLib.models import open_bundle
     from CACScoringLib.scoring.parts import vessel_agatston
@@ -96,7 +101,9 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
         truth = np.where(truth == Vessel.LM, np.uint8(Vessel.LAD), truth)
     bundle = open_bundle(folder)
     evidence = look_of(bundle)(ct, bundle=bundle, threshold_hu=candidate_threshold(ct))
-    found, network = evidence.candidates, evidence.network
+    found = evidence.candidates
+    none = np.zeros(0, np.int64), np.zeros((0, len(FEATURES)), np.float32)
+    network = evidence.network or NetworkView(evidence.calcium, *none)
     place = np.argwhere((truth >= 1) & (truth <= 4))
     at = tuple(place.T)
     return SeenPatient(
@@ -108,9 +115,9 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
         size_mm3=found.size_mm3,
         calcium=evidence.calcium,
         non_coronary=evidence.non_coronary,
-        network_calcium=evidence.calcium if network is None else network.calcium,
-        islands=np.zeros(0, np.int64) if network is None else network.islands,
-        features=np.zeros((0, len(FEATURES)), np.float32) if network is None else network.features,
+        network_calcium=network.calcium,
+        islands=network.islands,
+        features=network.features,
         truth=truth[tuple(found.index.T)],
         reference=vessel_agatston(ct, place, ct.hu[at], truth[at]),
     )
@@ -144,7 +151,7 @@ def see_synthetic(
     patient, out, path = None, [], None
     for folder in folders:
         if cache is not None:
-            path = cache / f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}.npz"
+            path = cache / f"{protocol}-{seed:06d}-{weights_name(open_bundle(folder))}-v{VERSION}.npz"
             if path.exists():
                 out.append(SeenPatient.load(path))
                 continue

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ball_heart import BallFinder, a_ct
 
-from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.lesion_classifier import LesionClassifier
 from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings
@@ -20,6 +20,7 @@ from CACScoringLib.training.synthetic_patients import FIRST_LESION_SEED, lesion_
 from CACScoringLib.training.validation import SeenPatient
 
 PEAK = FEATURES.index("peak")
+TWO_LESIONS = (20, 60, 50, 400), (24, 60, 80, 600)
 
 
 @pytest.fixture(autouse=True)
@@ -169,13 +170,8 @@ def test_a_training_asks_for_its_own_patients_and_chooses_with_and_without(monke
     assert ((again.calcium[::2, 2] > 0.5) == is_coronary(patients[0])).all()
 
 
-class EvenNetwork:
-    """Takes what is brighter than fat for a heart, and gives every candidate one half for the LAD."""
-
-    def structures(self, x):
-        logits = torch.zeros(x.shape[0], 8, *x.shape[2:])
-        logits[:, 1] = torch.where(x[:, 0] > -0.5, 9.0, -9.0)
-        return logits
+class EvenNetwork(BallFinder):
+    """Gives every candidate one half for the LAD."""
 
     def at_voxels(self, x, index):
         calcium = torch.full((len(index), 5), -20.0)
@@ -204,39 +200,30 @@ def a_bundle(folder, classifier, **settings):
     return write_bundle(folder, state, settings=kept, metadata={"version": "0"}, card="", licence="")
 
 
-def a_ct():
-    hu = np.full((44, 140, 140), -1000, np.int16)
-    hu[:, 15:125, 15:125] = -95
-    z, y, x = np.ogrid[:44, :140, :140]
-    hu[((z - 22) * 3.0) ** 2 + (y - 70.0) ** 2 + (x - 70.0) ** 2 < 35**2] = 40
-    hu[20, 60:62, 50:52], hu[24, 60:62, 80:82] = 400, 600
-    return CTVolume(hu, (3.0, 1.0, 1.0), acquisition=Acquisition(kvp=120.0))
-
-
 def test_a_bundle_keeps_its_classifier_to_the_last_bit_and_a_scan_is_decided_by_it(tmp_path):
     threshold = 450.0 + 1e-9
     bundle = a_bundle(tmp_path / "one", stump(threshold), lesion_features=list(FEATURES))
     assert load_weights(bundle)["lesions.threshold"][0].item() == threshold
     assert load_weights(bundle)["nothing"].dtype is torch.float32
-    seen = look(a_ct(), bundle=bundle, network=EvenNetwork())
+    seen = look(a_ct(*TWO_LESIONS), bundle=bundle, network=EvenNetwork())
     np.testing.assert_allclose(seen.network.calcium[:, 2], 0.5, atol=1e-5)
     expected = np.where(seen.candidates.hu == 400, 1 / (1 + np.exp(-3)), 1 / (1 + np.exp(3)))
     np.testing.assert_allclose(seen.calcium[:, 2], expected, atol=1e-5)
-    labels = predict_multibranch(a_ct(), bundle=bundle, network=EvenNetwork()).labels
-    assert set(np.unique(a_ct().hu[(labels >= 1) & (labels <= 4)])) == {400}
+    labels = predict_multibranch(a_ct(*TWO_LESIONS), bundle=bundle, network=EvenNetwork()).labels
+    assert set(np.unique(a_ct(*TWO_LESIONS).hu[(labels >= 1) & (labels <= 4)])) == {400}
     without = a_bundle(tmp_path / "none", None)
-    assert np.array_equal(look(a_ct(), bundle=without, network=EvenNetwork()).calcium, seen.network.calcium)
+    assert np.array_equal(look(a_ct(*TWO_LESIONS), bundle=without, network=EvenNetwork()).calcium, seen.network.calcium)
 
 
 def test_a_classifier_of_other_features_or_damaged_is_refused_in_a_sentence(tmp_path):
     other = a_bundle(tmp_path / "other", stump(), lesion_features=["length"])
     with pytest.raises(ModelError, match="another version of CACScoring: get the model again"):
-        look(a_ct(), bundle=other, network=EvenNetwork())
+        look(a_ct(*TWO_LESIONS), bundle=other, network=EvenNetwork())
     damaged = stump()
     damaged.left[0] = 7
     with pytest.raises(ModelError, match=r"'damaged' cannot be used .*damaged.*get the model again"):
         look(
-            a_ct(),
+            a_ct(*TWO_LESIONS),
             bundle=a_bundle(tmp_path / "damaged", damaged, lesion_features=list(FEATURES)),
             network=EvenNetwork(),
         )
