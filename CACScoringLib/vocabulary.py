@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 
 class Vessel(IntEnum):
@@ -42,6 +43,15 @@ class Structure(IntEnum):
 
 
 BACKGROUND = 0
+
+
+def is_vessel(label: Any) -> Any:
+    """Say whether labels are coronary vessels; for a number, or element by element for an array.
+
+    >>> is_vessel(Vessel.RCA), is_vessel(NonCoronary.AORTA)
+    (True, False)
+    """
+    return (label >= Vessel.LM) & (label <= Vessel.RCA)
 
 
 @dataclass(frozen=True)

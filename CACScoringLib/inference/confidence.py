@@ -17,6 +17,7 @@ from scipy.special import expit, logit
 from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.inference.lesions import SPECK_MM3
 from CACScoringLib.scoring.uncertainty import Spread
+from CACScoringLib.vocabulary import is_vessel
 
 SURE = 1e-6
 """Probabilities of the network are kept this far from 0 and 1 ..."""
@@ -120,7 +121,7 @@ def divide(candidates: Candidates, calcium: np.ndarray, label: np.ndarray, voxel
         As decided (``inference/lesions.py``).
     voxel_mm3 : float
     """
-    coronary = (label >= 1) & (label <= 4)
+    coronary = is_vessel(label)
     kinds, of_voxel = np.unique(candidates.lesion.astype(np.int64) * 2 + coronary, return_inverse=True)
     voxels = np.bincount(of_voxel, minlength=len(kinds))
     mean = np.bincount(of_voxel, weights=1.0 - calcium[:, 0], minlength=len(kinds)) / np.maximum(voxels, 1)

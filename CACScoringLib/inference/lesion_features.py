@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import logit
 
-from CACScoringLib.inference.candidates import Candidates
+from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.inference.heart import CHAMBERS
 from CACScoringLib.inference.lesions import SPECK_MM3, island_means
@@ -29,8 +29,6 @@ AROUND_MM = 5.0
 """How far in the slice, and one slice up and down, the surroundings of a lesion reach."""
 TISSUE_HU = 40.0
 """What a lesion lies in: blood and vessel wall."""
-LEAST_HU = 130.0
-"""Voxels below belong to the surroundings."""
 ALONE_MM3 = 40.0
 """Of islands from this volume on it is not told how much other calcium there is."""
 
@@ -228,9 +226,9 @@ def _around(hu: np.ndarray, index: np.ndarray, spacing: np.ndarray) -> tuple[flo
     reach = np.array([1, *np.maximum(np.round(AROUND_MM / spacing[1:]), 1)], int)
     low, high = np.maximum(index.min(axis=0) - reach, 0), np.minimum(index.max(axis=0) + reach + 1, hu.shape)
     box = hu[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    box = box[box < LEAST_HU]
+    box = box[box < CANDIDATE_HU]
     if not len(box):
-        return (LEAST_HU, LEAST_HU, LEAST_HU, 0.0)
+        return (CANDIDATE_HU, CANDIDATE_HU, CANDIDATE_HU, 0.0)
     low, high = np.percentile(box, (10, 90))
     return float(box.mean()), float(low), float(high), float(box.std())
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from CACScoringLib.inference.candidates import Candidates
-from CACScoringLib.vocabulary import NonCoronary
+from CACScoringLib.vocabulary import NonCoronary, is_vessel
 
 SPECK_MM3 = 8.0
 """Islands below this volume are specks: most of them are noise."""
@@ -19,6 +19,9 @@ MORE_PROBABLE = 0.5
 LEAVES_BELOW = 0.2
 """A part leaves a coronary lesion only below this probability: beside the aorta and in noise the network wavers over
 parts of lesions that it is sure of."""
+JOINS_MM3 = LARGE_MM3
+"""A part joins the coronaries out of a lesion that is not coronary from this volume on: smaller ones are as often wall
+of the aortic root, or noise, as calcium."""
 SPECKS_OF_A_QUIET_SCAN = 300
 """Beyond this number of specks, the odds that a speck needs grow in proportion to it: most must be noise."""
 SPLIT_SHARE = 0.05
@@ -53,6 +56,8 @@ class DecisionSettings:
         A lesion is split when another label holds at least this share of it; above 1 never.
     leaves_below : float
         A part of a coronary lesion goes to no vessel only below this probability of being coronary.
+    joins_mm3 : float
+        A part of a lesion that is not coronary goes to a vessel only from this volume on.
     """
 
     coronary_probability: float = 0.5
@@ -63,6 +68,7 @@ class DecisionSettings:
     quiet_specks: float = SPECKS_OF_A_QUIET_SCAN
     split_share: float = SPLIT_SHARE
     leaves_below: float = LEAVES_BELOW
+    joins_mm3: float = JOINS_MM3
 
     @classmethod
     def from_bundle(cls, settings: Mapping[str, object]) -> DecisionSettings:
@@ -122,13 +128,14 @@ def decide(
     lesion_label = _label_of(mean, other, needed, settings)
     label = lesion_label[candidates.lesion]
     # To join the coronaries out of a lesion that is not coronary, a part needs as much as that lesion does.
-    part_needs = np.where((label >= 1) & (label <= 4), settings.leaves_below, needed[candidates.lesion])
+    part_needs = np.where(is_vessel(label), settings.leaves_below, needed[candidates.lesion])
     voxel_label = _label_of(calcium, non_coronary, part_needs, settings)
     for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3, settings.split_share):
         members = np.flatnonzero(candidates.lesion == number)
         smallest = max(SPLIT_MM3, settings.split_share * len(members) * voxel_mm3)
         index, wanted = candidates.index[members], voxel_label[members]
-        label[members] = _split(index, wanted, lesion_label[number], voxel_mm3, smallest)
+        joins = smallest if is_vessel(lesion_label[number]) else max(smallest, settings.joins_mm3)
+        label[members] = _split(index, wanted, lesion_label[number], voxel_mm3, smallest, joins)
     return LesionDecision(label, lesion_label, _probability(mean, other, lesion_label))
 
 
@@ -200,9 +207,12 @@ def _mixed_islands(
 
 
 def _split(
-    index: np.ndarray, voxel_label: np.ndarray, prevailing: int, voxel_mm3: float, smallest: float
+    index: np.ndarray, voxel_label: np.ndarray, prevailing: int, voxel_mm3: float, smallest: float, joins: float
 ) -> np.ndarray:
-    """Split one island by its voxels' own labels; parts below ``smallest`` (mm3) join the prevailing one."""
+    """Split one island by its voxels' own labels.
+
+    Parts below ``smallest`` (mm3), or of a coronary artery below ``joins``, get the prevailing one.
+    """
     low = index.min(axis=0)
     box = np.zeros(index.max(axis=0) - low + 1, np.uint8)
     place = tuple((index - low).T)
@@ -213,5 +223,5 @@ def _split(
         parts, _ = ndimage.label(box, structure=np.ones((3, 3, 3)))
         sizes = np.bincount(parts.ravel()) * voxel_mm3
         sizes[0] = 0
-        out[(sizes >= smallest)[parts[place]]] = value
+        out[(sizes >= (joins if is_vessel(value) else smallest))[parts[place]]] = value
     return out

@@ -17,6 +17,7 @@ from CACScoringLib.inference.lesions import DecisionSettings, LesionDecision, de
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.methods.uncertainty import scan_uncertainty
 from CACScoringLib.models import ModelBundle
+from CACScoringLib.vocabulary import is_vessel
 
 NO_WHOLE_HEART = ("heart-not-found", "heart-incomplete")
 """Findings with which nothing is said about how sure the category is: calcium may lie outside the scan."""
@@ -117,7 +118,7 @@ def without_bone(candidates: Candidates, label: np.ndarray) -> np.ndarray:
     """
     if candidates.of_bone is None:
         return label
-    coronary = (label >= 1) & (label <= 4)
+    coronary = is_vessel(label)
     return np.where(candidates.of_bone[candidates.lesion] & ~coronary, label.dtype.type(0), label)
 
 

@@ -2,20 +2,19 @@
 
 After Sartoretti 2023 (doi 10.1007/s12350-022-02940-7): one network of residual units with a coronary and a structure
 branch, run on 64x64x64 patches; calcium is kept only near the heart that the structure
-branch finds. Beyond the paper: the network runs only where candidates are, a classifier looks again at
-each lesion as a whole, and a lesion is decided as a whole.
+branch finds. Beyond the paper: the network runs only where candidates are, a second one says where the left main
+divides, a classifier looks again at each lesion as a whole, and a lesion is decided as a whole.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
 from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.inference.bifurcation import divide_left_main
 from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates, find_candidates
 from CACScoringLib.inference.fine import at_candidates, fine_channels, fine_grid_over
 from CACScoringLib.inference.grids import AIR_HU, Grid, ct_grid
@@ -29,52 +28,18 @@ from CACScoringLib.inference.heart import (
     segment_structures,
 )
 from CACScoringLib.inference.inputs import scale_hu
-from CACScoringLib.inference.lesion_classifier import LesionClassifier, second_look
-from CACScoringLib.inference.lesion_features import FEATURES, CandidateRows, islands_to_look_at, lesion_features
+from CACScoringLib.inference.lesion_classifier import second_look
+from CACScoringLib.inference.lesion_features import CandidateRows, islands_to_look_at, lesion_features
 from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells
 from CACScoringLib.methods.evidence import Evidence, NetworkView, decided
+from CACScoringLib.methods.multibranch_model import load_model
 from CACScoringLib.methods.prediction import Prediction
-from CACScoringLib.models import ModelBundle, ModelError, load_weights, open_bundle, part_of, without_part
+from CACScoringLib.models import ModelBundle
 
 NAME = "multibranch-unet"
 BRANCHES = {"calcium": 5, "non_coronary": 5, "artery": 5}
 STRUCTURE_CHANNELS = 7
-CLASSIFIER = "lesions"
-"""What the arrays of the lesion classifier are called in a bundle's weights."""
 Progress = Callable[[float, str], None]
-
-
-@lru_cache(maxsize=4)
-def _network(folder: Path, sha256: str, device: str):
-    """Load a network once a process."""
-    import torch
-
-    from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
-
-    bundle = open_bundle(folder)
-    config = bundle.settings["network"]
-    network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
-    network.load_state_dict(without_part(load_weights(bundle, device), CLASSIFIER))
-    return network.to(device, memory_format=torch.channels_last_3d).eval()
-
-
-@lru_cache(maxsize=4)
-def _classifier(folder: Path, sha256: str) -> LesionClassifier | None:
-    """Load the lesion classifier of a bundle once a process; None where it has none."""
-    bundle = open_bundle(folder)
-    arrays = part_of(load_weights(bundle), CLASSIFIER)
-    if not arrays:
-        return None
-    if bundle.settings.get("lesion_features") != list(FEATURES):
-        raise ModelError(
-            f"The lesion classifier of model '{bundle.id}' is for another version of CACScoring: get the model again."
-        )
-    try:
-        return LesionClassifier.from_arrays({name: tensor.numpy() for name, tensor in arrays.items()})
-    except ValueError as error:
-        raise ModelError(
-            f"The weights of model '{bundle.id}' cannot be used ({error}): get the model again."
-        ) from error
 
 
 class _Pass:
@@ -156,7 +121,8 @@ def look(
 
     Parameters are those of ``predict_multibranch``.
     """
-    run = network or _network(bundle.folder, bundle.sha256, device)
+    model = load_model(bundle, device)
+    run = network or model.network
     steps = steps or _Pass(None, None)
     clock, timings = time.perf_counter(), {}
     hu, coarse = coarse_volume(ct)
@@ -183,9 +149,12 @@ def look(
     islands = islands_to_look_at(candidates, rows.calcium)
     kvp = ct.acquisition.kvp
     features = lesion_features(ct.hu, ct.spacing_mm, kvp, candidates, rows, structures, coarse, islands)
-    calcium = second_look(candidates, rows.calcium, islands, features, _classifier(bundle.folder, bundle.sha256))
+    alone = rows.calcium
+    if model.divider is not None:
+        alone = divide_left_main(ct.hu, grid, candidates, alone, model.divider, model.divider.weights)
+    calcium = second_look(candidates, alone, islands, features, model.classifier)
     timings["calcium"] = time.perf_counter() - clock
-    seen = NetworkView(rows.calcium, islands, features)
+    seen = NetworkView(alone, islands, features)
     return Evidence(structures, coarse, candidates, calcium, rows.non_coronary, timings, seen)
 
 
@@ -199,7 +168,7 @@ def find_structures(
     probability : ndarray of float32, shape (8, z, y, x)
     coarse : Grid
     """
-    run = network or _network(bundle.folder, bundle.sha256, device)
+    run = network or load_model(bundle, device).network
     hu, coarse = coarse_volume(ct)
     context = int(bundle.settings["network"]["in_channels"]) - 4
     return segment_structures(hu, run.structures, context_channels=context, device=device), coarse

@@ -106,6 +106,11 @@ def labels_voxels(method: str) -> bool:
     return METHODS.get(method, IMPORTED).labels_voxels
 
 
+def unknown_method(method: str) -> ModelError:
+    """Return the refusal of a method that there is not."""
+    return ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
+
+
 def model_of(method: str, model: str | Path | None = None) -> str | Path:
     """Return the model that a method runs with: the one that is asked for, else its own.
 
@@ -115,7 +120,7 @@ def model_of(method: str, model: str | Path | None = None) -> str | Path:
         If there is no such method, or none or several models for it.
     """
     if method not in METHODS and method != IMPORTED.name:
-        raise ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
+        raise unknown_method(method)
     if model or method in METHODS:
         return model or METHODS[method].model
     known = _models_of(method)

@@ -10,6 +10,7 @@ from CACScoringLib.inference.confidence import Parts, UncertaintySettings, confi
 from CACScoringLib.inference.lesions import LesionDecision, island_sums
 from CACScoringLib.scoring.parts import part_agatston
 from CACScoringLib.scoring.uncertainty import ScoreUncertainty, score_uncertainty
+from CACScoringLib.vocabulary import is_vessel
 
 
 def scan_uncertainty(
@@ -56,7 +57,7 @@ def island_confidence(
     Of a coronary one: that it is coronary, times the share of its vessel among the vessels. Of any other: that it is
     not coronary, times the network's probability of its label among those.
     """
-    coronary = (decision.lesion_label >= 1) & (decision.lesion_label <= 4)
+    coronary = is_vessel(decision.lesion_label)
     chosen = coronary[parts.island] == parts.coronary
     sure = np.where(coronary, 0.0, 1.0)
     sure[parts.island[chosen]] = probability[chosen]

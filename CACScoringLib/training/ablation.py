@@ -60,6 +60,7 @@ def variants(settings: DecisionSettings) -> dict[str, DecisionSettings]:
         "large lesions need as much as small ones": replace(settings, large_mm3=math.inf),
         "specks of noisy scans need no more": replace(settings, quiet_specks=math.inf),
         "parts leave a coronary lesion below one half": replace(settings, leaves_below=MORE_PROBABLE),
+        "small parts of other lesions join the coronaries too": replace(settings, joins_mm3=0.0),
         "lesions are never split": replace(settings, split_share=1.1),
     }
 

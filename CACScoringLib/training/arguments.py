@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 LAYOUTS = ("coca", "orcascore", "plain")
 """As in ``training/datasets``, which is read only when it is used."""
@@ -25,9 +26,19 @@ def names(text: str) -> list[str]:
 
 
 def known_method(method: str) -> None:
-    """Refuse a method that there is not."""
-    from CACScoringLib.methods.registry import METHODS
-    from CACScoringLib.models import ModelError
+    """Refuse a method that there is not, or that somebody else trained."""
+    from CACScoringLib.methods.registry import METHODS, unknown_method
 
     if method not in METHODS:
-        raise ModelError(f"There is no method '{method}': choose one of {', '.join(METHODS)}.")
+        raise unknown_method(method)
+
+
+def add_labelled_scans(parser: argparse.ArgumentParser, help_text: str) -> argparse._ArgumentGroup:
+    """Add the arguments that say where labelled scans of one's own lie; return their group."""
+    own = parser.add_argument_group("scans of your own")
+    own.add_argument("--data", type=Path, metavar="FOLDER", help=help_text)
+    own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
+    own.add_argument(
+        "--label-map", type=Path, metavar="FILE", help="JSON that says what label values mean (layout plain)"
+    )
+    return own

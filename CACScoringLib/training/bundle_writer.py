@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from CACScoringLib import __version__
+from CACScoringLib.inference.bifurcation import BifurcationWeights
 from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings
-from CACScoringLib.methods.multibranch_unet import CLASSIFIER
+from CACScoringLib.methods.multibranch_model import BIFURCATION, CLASSIFIER
 from CACScoringLib.models import ModelBundle, write_bundle
 
 if TYPE_CHECKING:
     from CACScoringLib.inference.lesion_classifier import LesionClassifier
+    from CACScoringLib.networks.bifurcation import BifurcationConfig
+    from CACScoringLib.training.bifurcation_training import BifurcationTrainer
     from CACScoringLib.training.calibration import DecisionChoice
     from CACScoringLib.training.loop import Trainer
     from CACScoringLib.training.uncertainty_fit import UncertaintyFit
@@ -48,6 +51,7 @@ real scans was not measured against experts.
   arteries run, which the others are told; instance normalisation.
 - Trained on {patients} synthetic patients (gated, SPECT-CTAC, PET-CTAC and chest in equal parts, seeds from 1000),
   {steps} steps, seed {seed}, by `cacscoring train multibranch-unet --patients {patients} --steps {steps}`.
+- {bifurcation}
 - {second_look}
 - Input: CT in HU on 4 mm (structures) and 2 x 1.25 x 1.25 mm (calcium) grids, made by the project itself.
 - {decision}
@@ -56,16 +60,22 @@ real scans was not measured against experts.
 
 Measured figures: `Resources/Documentation/evaluation.md`.
 """
+DIVIDES = """A second network, a 3-D U-Net on 24x48x48 voxels round the calcium that may be left main, says where that
+  divides: LM, LAD and LCX share a voxel by the product of both networks' probabilities (exponents
+  {weights.whole_heart:g} and {weights.left_main:g}). It learned in {steps} steps along the arteries of the same
+  patients, calcified or not."""
+DOES_NOT_DIVIDE = "No second network says where the left main divides."
 SECOND_LOOK = """A classifier of {trees} boosted trees looks again at every lesion that the network gives 3 % or
   more: size, shape, density, surroundings, what the network says, and the rest of the scan. It learned from other
   synthetic patients (seeds from 60000) than the network; those with a stent count little, since there are far more of
   them than in any cohort."""
 NO_SECOND_LOOK = "No classifier looks again at whole lesions."
 CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
-  speck below 8 mm3 from {settings.speck_probability} (more in scans with many); the odds of LM are taken
-  {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other
-  vessels. Of {tried} settings tried, these have the smallest mean error of ln(1 + Agatston), total and vessels (within
-  2 %, the best ICC of LM), on {patients} synthetic patients of their own (seeds from 800000)."""
+  speck below 8 mm3 from {settings.speck_probability} (more in scans with many); a part of another lesion joins the
+  coronaries from {settings.joins_mm3:g} mm3 on; the odds of LM are taken {settings.left_main_odds} times against what
+  is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have
+  the smallest mean error of ln(1 + Agatston), total and vessels (within 2 %, the best ICC of LM), on {patients}
+  synthetic patients of their own (seeds from 800000)."""
 REVIEWED = """
 - Uncertainty: probability of each risk category, calibrated on the same {patients} synthetic patients (expected
   calibration error of the stated category {error:.3f} on patients left out of the fit). A scan needs review where its
@@ -80,13 +90,15 @@ def write_trained_bundle(
     *,
     patients: int,
     choice: DecisionChoice | None = None,
+    bifurcation: BifurcationTrainer | None = None,
     classifier: LesionClassifier | None = None,
 ) -> ModelBundle:
-    """Write the averaged network of a trainer as a bundle, with its lesion classifier and the settings chosen."""
+    """Write the averaged network of a trainer as a bundle, with what stands beside it and the settings chosen."""
     settings = {
         "method": "multibranch-unet",
         "network": trainer.network.config.as_dict(),
         **(choice.as_settings() if choice else asdict(DecisionSettings())),
+        **({} if bifurcation is None else bifurcation_settings(bifurcation.network.config)),
         **({} if classifier is None else {"lesion_features": list(FEATURES)}),
     }
     metadata = bundle_metadata(
@@ -95,12 +107,32 @@ def write_trained_bundle(
         _data_format(trainer.network.config.in_channels),
     )
     decision = decision_words(choice)
+    divides = DOES_NOT_DIVIDE
+    if bifurcation is not None:
+        divides = DIVIDES.format(steps=bifurcation.step, weights=BifurcationWeights())
     again = NO_SECOND_LOOK if classifier is None else SECOND_LOOK.format(trees=len(classifier.root))
     card = CARD.format(
-        patients=patients, steps=trainer.step, seed=trainer.settings.seed, decision=decision, second_look=again
+        patients=patients,
+        steps=trainer.step,
+        seed=trainer.settings.seed,
+        decision=decision,
+        bifurcation=divides,
+        second_look=again,
     )
-    state = with_classifier(trainer.average, classifier)
+    beside = {} if bifurcation is None else bifurcation.average
+    state = with_classifier(with_bifurcation(trainer.average, beside), classifier)
     return write_bundle(folder, state, settings=settings, metadata=metadata, card=card, licence=LICENCE)
+
+
+def bifurcation_settings(config: BifurcationConfig, weights: BifurcationWeights | None = None) -> dict[str, object]:
+    """Return what a bundle keeps of the network that says where the left main divides."""
+    counts = weights or BifurcationWeights()
+    return {"bifurcation": {"network": config.as_dict(), "weights": counts.as_dict()}}
+
+
+def with_bifurcation(state: dict, bifurcation: dict) -> dict:
+    """Return a network's state dict with that of the network beside it that says where the left main divides."""
+    return state | {f"{BIFURCATION}.{name}": tensor for name, tensor in bifurcation.items()}
 
 
 def with_classifier(state: dict, classifier: LesionClassifier | None) -> dict:

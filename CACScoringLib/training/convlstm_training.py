@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from CACScoringLib.methods.convlstm import NAME
 from CACScoringLib.models import ModelBundle
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.synthetic_patients import by_protocol, training_patients
+from CACScoringLib.training.synthetic_patients import VALIDATION_PATIENTS, by_protocol, training_patients
 
 if TYPE_CHECKING:
     from CACScoringLib.training.convlstm_loop import ConvLSTMSettings
 
-VALIDATION_PATIENTS = 40
 DRAWN_TWICE = ("pet-ctac", "spect-ctac")
 """What the method is made for: two thirds of the sequences; Pieszko 2022 had 81 % CTAC and 19 % gated scans."""
 

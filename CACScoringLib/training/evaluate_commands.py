@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from CACScoringLib.training.arguments import LAYOUTS, known_method, names, positive
+from CACScoringLib.training.arguments import add_labelled_scans, known_method, names, positive
 from CACScoringLib.training.progress import progress_display
 from CACScoringLib.training.synthetic_patients import FIRST_EVALUATION_SEED, evaluation_patients
 
@@ -45,12 +45,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-resume", action="store_true", help="run patients again that a stopped run has left")
     parser.add_argument("--workers", type=positive, default=2, help="processes (default 2)")
-    own = parser.add_argument_group("scans of your own")
-    own.add_argument("--data", type=Path, metavar="FOLDER", help="labelled scans, in place of synthetic patients")
-    own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
-    own.add_argument(
-        "--label-map", type=Path, metavar="FILE", help="JSON that says what label values mean (layout plain)"
-    )
+    add_labelled_scans(parser, "labelled scans, in place of synthetic patients")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

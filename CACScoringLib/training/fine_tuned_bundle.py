@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from CACScoringLib import __version__
 from CACScoringLib.inference.lesions import DecisionSettings
-from CACScoringLib.models import ModelBundle, write_bundle
+from CACScoringLib.methods.multibranch_model import BIFURCATION
+from CACScoringLib.models import ModelBundle, load_weights, part_of, write_bundle
+from CACScoringLib.training.bundle_writer import with_bifurcation
 
 if TYPE_CHECKING:
     from CACScoringLib.training.loop import Trainer
@@ -25,6 +27,7 @@ The published figures of `{start}` do not hold for it.
 
 - Began with: `{start}` (sha256 {start_sha256}).
 - Trained on: {scans} of {patients} in the layout `{layout}`{synthetic}, {steps} steps, seed {seed}.
+- The network that says where the left main divides is that of `{start}`, where that has one.
 - Without the classifier of `{start}` that looks again at whole lesions: it learned from what that network says.
 - Heart structures of scans without any came from the coarse branch of `{start}`.
 - {left_main}
@@ -108,4 +111,5 @@ def write_tuned_bundle(
         version=__version__,
     )
     licence = LICENCE.format(start=start.id)
-    return write_bundle(folder, trainer.average, settings=settings, metadata=metadata, card=card, licence=licence)
+    state = with_bifurcation(trainer.average, part_of(load_weights(start), BIFURCATION))
+    return write_bundle(folder, state, settings=settings, metadata=metadata, card=card, licence=licence)

@@ -13,6 +13,7 @@ from CACScoringLib.inference.lesions import island_means
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.synthetic_patients import lesion_options, lesion_patients
 from CACScoringLib.training.validation import SeenPatient, see_patients
+from CACScoringLib.vocabulary import is_vessel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ RATE, LEAVES, LEAST_ISLANDS, SHRINKAGE, SHARE_OF_FEATURES = 0.05, 12, 15, 5.0, 0
 LARGER_WEIGHS_MM3 = 10.0
 LARGEST_WEIGHT_MM3 = 300.0
 """Between these volumes an island weighs with the square root of its size: errors of large ones cost a score more."""
-STENTED_WEIGHS = 0.05
+STENTED_WEIGHS = 0.08
 """Weight of a patient with a stent: there are far more of them in training than in any cohort."""
 LEAST_ISLANDS_OF_A_KIND = 20
 """With fewer coronary islands, or fewer others, nothing is fitted."""
@@ -105,7 +106,7 @@ def fit_lesions(patients: Sequence[SeenPatient], stented: Sequence[bool], seed: 
 
 def is_coronary(patient: SeenPatient) -> np.ndarray:
     """Return whether each island that is looked at is calcium of a coronary artery; bool (k,)."""
-    true = (patient.truth >= 1) & (patient.truth <= 4)
+    true = is_vessel(patient.truth)
     return island_means(true[:, None], patient.candidates)[patient.islands, 0] > 0.5
 
 

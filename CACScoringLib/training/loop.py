@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from CACScoringLib.inference.grids import Grid, resample_linear
-from CACScoringLib.methods.multibranch_unet import CLASSIFIER
-from CACScoringLib.models import ModelBundle, load_weights, without_part
+from CACScoringLib.methods.multibranch_model import whole_heart
+from CACScoringLib.models import ModelBundle, load_weights
 from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.labels import LEFT_MAIN_OR_LAD
@@ -208,7 +208,7 @@ def starting_network(start: ModelBundle | None) -> MultiBranchUNet:
         return MultiBranchUNet(MultiBranchConfig())
     config = start.settings["network"]
     network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
-    network.load_state_dict(without_part(load_weights(start), CLASSIFIER))
+    network.load_state_dict(whole_heart(load_weights(start)))
     return network
 
 

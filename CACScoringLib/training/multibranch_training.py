@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.synthetic_patients import LESION_PATIENTS, by_protocol, training_patients
+from CACScoringLib.training.synthetic_patients import (
+    LESION_PATIENTS,
+    VALIDATION_PATIENTS,
+    by_protocol,
+    training_patients,
+)
 
 if TYPE_CHECKING:
     from CACScoringLib.models import ModelBundle
     from CACScoringLib.training.cases import TrainingCase
 
 NAME = "multibranch-unet"
+BIFURCATION_STEPS = 5000
+"""Of the network that says where the left main divides."""
 
 
 def train_multibranch(
-    request: TrainingRequest, *, validation_patients: int = 40, lesion_patients: int = LESION_PATIENTS
+    request: TrainingRequest,
+    *,
+    validation_patients: int = VALIDATION_PATIENTS,
+    lesion_patients: int = LESION_PATIENTS,
+    bifurcation_steps: int = BIFURCATION_STEPS,
 ) -> ModelBundle:
-    """Train on synthetic patients, fit the lesion classifier, choose what a lesion needs, and write the bundle.
+    """Train both networks, fit the lesion classifier, choose what a lesion needs, and write the bundle.
 
     Parameters
     ----------
@@ -27,7 +39,10 @@ def train_multibranch(
         Synthetic patients that choose the decision settings; 0: do not choose, and fit no classifier.
     lesion_patients : int
         Synthetic patients that the lesion classifier learns from; 0: none.
+    bifurcation_steps : int
+        Optimiser steps of the network that says where the left main divides; 0: none is trained.
     """
+    from CACScoringLib.training.bifurcation_training import train_bifurcation
     from CACScoringLib.training.bundle_writer import write_trained_bundle
     from CACScoringLib.training.calibration import choose_for
     from CACScoringLib.training.lesion_training import check_installed, fit_for
@@ -42,12 +57,14 @@ def train_multibranch(
     if request.resume:
         trainer.resume()
     trainer.run(lambda step, losses: request.report(losses_text(losses), step, request.steps))
+    beside = train_bifurcation(request, cases, groups, bifurcation_steps) if bifurcation_steps > 0 else None
     folder = request.bundle_folder(NAME)
-    bundle = write_trained_bundle(folder, trainer, patients=request.patients)
+    write = partial(write_trained_bundle, folder, trainer, patients=request.patients, bifurcation=beside)
+    bundle = write()
     if validation_patients > 0:
         classifier = fit_for(request, folder, lesion_patients) if fits else None
         choice = choose_for(request, folder, validation_patients, classifier)
-        bundle = write_trained_bundle(folder, trainer, patients=request.patients, choice=choice, classifier=classifier)
+        bundle = write(choice=choice, classifier=classifier)
     return bundle
 
 

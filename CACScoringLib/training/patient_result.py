@@ -14,7 +14,7 @@ from CACScoringLib.methods import Prediction, predict
 from CACScoringLib.methods.score_prediction import ScorePrediction
 from CACScoringLib.scoring import CalciumScore, score
 from CACScoringLib.scoring.risk import SCHEMES
-from CACScoringLib.vocabulary import Vessel
+from CACScoringLib.vocabulary import Vessel, is_vessel
 
 NAMES = ("total", *(v.name for v in Vessel))
 
@@ -283,13 +283,13 @@ def match_lesions(
     for members in _islands(ct, truth, threshold_hu, smallest_mm2):
         lesions += 1
         seen = predicted[members]
-        seen = seen[(seen >= 1) & (seen <= 4)]
+        seen = seen[is_vessel(seen)]
         if 2 * len(seen) >= len(members[0]):
             found += 1
             right += int(np.bincount(seen).argmax() == np.bincount(truth[members]).argmax())
     for members in _islands(ct, predicted, threshold_hu, smallest_mm2):
         true = truth[members]
-        false += int(not np.any((true >= 1) & (true <= 4)))
+        false += int(not np.any(is_vessel(true)))
     return lesions, found, right, false
 
 
@@ -297,7 +297,7 @@ def _islands(
     ct: CTVolume, labels: np.ndarray, threshold_hu: float, smallest_mm2: float
 ) -> list[tuple[np.ndarray, ...]]:
     """Return the voxel indices of each coronary lesion that scores."""
-    index = np.argwhere((labels >= 1) & (labels <= 4))
+    index = np.argwhere(is_vessel(labels))
     index = index[ct.hu[tuple(index.T)] >= threshold_hu]
     if not len(index):
         return []

@@ -14,6 +14,8 @@ FIRST_TRAINING_SEED = 1_000
 LESION_PATIENTS = 320
 """Of a training, to fit the lesion classifier on what the network says about patients it was not trained on."""
 FIRST_LESION_SEED = 60_000
+VALIDATION_PATIENTS = 40
+"""Of a training, to choose settings on."""
 FIRST_VALIDATION_SEED = 800_000
 """Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
 FIRST_EVALUATION_SEED = 900_000
@@ -30,17 +32,19 @@ def training_patients(count: int) -> list[tuple[str, int]]:
 def lesion_patients(count: int) -> list[tuple[str, int]]:
     """Return protocol and seed of the patients that the lesion classifier learns from.
 
-    ``count`` of all protocols in turn, and a third as many again of SPECT-CTAC: the difficulty there is whether a speck
+    ``count`` of all protocols in turn, and as many again of SPECT-CTAC: the difficulty there is whether a speck
     is calcium, and a patient has few that are in doubt.
 
-    >>> lesion_patients(4)
-    [('gated', 60000), ('spect-ctac', 60001), ('pet-ctac', 60002), ('chest', 60003), ('spect-ctac', 60005)]
+    >>> lesion_patients(4)[:4]
+    [('gated', 60000), ('spect-ctac', 60001), ('pet-ctac', 60002), ('chest', 60003)]
+    >>> lesion_patients(4)[4:]
+    [('spect-ctac', 60005), ('spect-ctac', 60009), ('spect-ctac', 60013), ('spect-ctac', 60017)]
     """
     from CACScoringLib.phantom import PROTOCOLS
 
     turns = len(PROTOCOLS)
     all_protocols = [(PROTOCOLS[n % turns], FIRST_LESION_SEED + n) for n in range(count)]
-    more = range(-(-count // turns), -(-count // turns) + count // 3)
+    more = range(-(-count // turns), -(-count // turns) + count)
     spect = PROTOCOLS.index("spect-ctac")
     return all_protocols + [(PROTOCOLS[spect], FIRST_LESION_SEED + turns * n + spect) for n in more]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from CACScoringLib.training.arguments import LAYOUTS, known_method, positive
+from CACScoringLib.training.arguments import add_labelled_scans, known_method, positive
+from CACScoringLib.training.multibranch_training import BIFURCATION_STEPS
 from CACScoringLib.training.run_request import Tell, TrainingRequest
-from CACScoringLib.training.synthetic_patients import LESION_PATIENTS, PATIENTS
+from CACScoringLib.training.synthetic_patients import LESION_PATIENTS, PATIENTS, VALIDATION_PATIENTS
 
 STEPS = {"multibranch-unet": 2400, "convlstm": 3000, "slice-regression": 2400, "six-class": 6000}
 """Default optimiser steps of each method that ``train`` knows."""
@@ -44,8 +45,8 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation-patients",
         type=int,
-        default=40,
-        help="synthetic patients that choose what a lesion needs (default 40; 0: do not choose)",
+        default=VALIDATION_PATIENTS,
+        help=f"synthetic patients that choose what a lesion needs (default {VALIDATION_PATIENTS}; 0: do not choose)",
     )
     parser.add_argument(
         "--lesion-patients",
@@ -54,18 +55,20 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="synthetic patients that the lesion classifier of multibranch-unet learns from "
         f"(default {LESION_PATIENTS}; 0: none)",
     )
+    parser.add_argument(
+        "--bifurcation-steps",
+        type=int,
+        default=BIFURCATION_STEPS,
+        help="optimiser steps of the network of multibranch-unet that says where the left main divides "
+        f"(default {BIFURCATION_STEPS}; 0: none)",
+    )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
     parser.add_argument(
         "--ablation",
         action="store_true",
         help="short trainings instead that differ in one choice each (multibranch-unet; default 600 steps each)",
     )
-    own = parser.add_argument_group("scans of your own")
-    own.add_argument("--data", type=Path, metavar="FOLDER", help="labelled scans: tune a model that is there on them")
-    own.add_argument("--layout", choices=LAYOUTS, help="how scans and labels lie in FOLDER")
-    own.add_argument(
-        "--label-map", type=Path, metavar="FILE", help="JSON that says what label values mean (layout plain)"
-    )
+    own = add_labelled_scans(parser, "labelled scans: tune a model that is there on them")
     own.add_argument(
         "--from-model", metavar="MODEL", help="model to go on from: id or folder (default: the shipped one)"
     )
@@ -120,7 +123,12 @@ def _train(args: argparse.Namespace, request: TrainingRequest) -> None:
     if args.method == "multibranch-unet":
         from CACScoringLib.training.multibranch_training import train_multibranch
 
-        train_multibranch(request, validation_patients=args.validation_patients, lesion_patients=args.lesion_patients)
+        train_multibranch(
+            request,
+            validation_patients=args.validation_patients,
+            lesion_patients=args.lesion_patients,
+            bifurcation_steps=args.bifurcation_steps,
+        )
     elif args.method == "convlstm":
         from CACScoringLib.training.convlstm_training import train_convlstm
 

@@ -22,6 +22,7 @@ from CACScoringLib.scoring.parts import vessel_agatston
 from CACScoringLib.scoring.risk import SCHEMES
 from CACScoringLib.scoring.uncertainty import REVIEW_SCHEME, Spread, category_probabilities, spread_distribution
 from CACScoringLib.training.validation import SeenPatient
+from CACScoringLib.vocabulary import is_vessel
 
 FOLDS = 5
 LEAST_PATIENTS = 20
@@ -100,7 +101,7 @@ def judge(seen: SeenPatient, decision: DecisionSettings) -> JudgedPatient:
     candidates, ct = seen.candidates, seen.ct
     label = decide(candidates, seen.calcium, seen.non_coronary, ct.voxel_volume_mm3, decision).label
     parts = divide(candidates, seen.calcium, label, ct.voxel_volume_mm3)
-    true = (seen.truth >= 1) & (seen.truth <= 4)
+    true = is_vessel(seen.truth)
     share = np.bincount(parts.of_voxel, weights=true, minlength=parts.count)
     voxels = np.maximum(np.bincount(parts.of_voxel, minlength=parts.count), 1)
     return JudgedPatient(

@@ -14,7 +14,7 @@ from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.training.stored_arrays import StoredArrays
-from CACScoringLib.vocabulary import Vessel
+from CACScoringLib.vocabulary import Vessel, is_vessel
 
 if TYPE_CHECKING:
     from CACScoringLib.methods.evidence import Evidence
@@ -104,7 +104,7 @@ def see(ct: CTVolume, truth: np.ndarray, folder: Path, *, left_main_is_lad: bool
     found = evidence.candidates
     none = np.zeros(0, np.int64), np.zeros((0, len(FEATURES)), np.float32)
     network = evidence.network or NetworkView(evidence.calcium, *none)
-    place = np.argwhere((truth >= 1) & (truth <= 4))
+    place = np.argwhere(is_vessel(truth))
     at = tuple(place.T)
     return SeenPatient(
         spacing_mm=np.asarray(ct.spacing_mm, float),

@@ -6,6 +6,7 @@ to one threshold pass over the same scan, measured in the same run. Nothing is a
 
 from __future__ import annotations
 
+import argparse
 import resource
 import sys
 import time
@@ -62,4 +63,9 @@ def main(methods: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(METHODS))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", metavar="METHOD", help=f"of {', '.join(METHODS)} (default: all)")
+    chosen = parser.parse_args().methods
+    if not set(chosen) <= set(METHODS):
+        parser.error(f"choose from {', '.join(METHODS)}")
+    main(chosen or list(METHODS))

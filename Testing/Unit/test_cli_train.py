@@ -20,7 +20,7 @@ from CACScoringLib.training.synthetic_patients import validation_patients
 from CACScoringLib.training.validation import see_patients, see_synthetic
 
 SHIPPED = "multibranch-unet"
-SMALL = ["--patients", "4", "--workers", "2"]
+SMALL = ["--patients", "4", "--workers", "2", "--bifurcation-steps", "0"]
 
 
 @pytest.fixture(scope="module")

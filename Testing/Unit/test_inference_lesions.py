@@ -118,9 +118,16 @@ def test_a_part_in_doubt_stays_with_its_coronary_lesion_and_does_not_leave_a_val
     assert set(coronary.label) == {2}
     small = replace(needs_much, large_mm3=1e9)
     assert set(decide(c, np.where(far, doubt, no).astype(np.float32), valve, 1.0, small).label) == {12}
-    # A part of a large island needs what the large island does: one half.
-    parted = decide(c, np.where(far, doubt, no).astype(np.float32), valve, 1.0, needs_much)
+    # A part of a large island needs what the large island does, one half, and has to be large itself.
+    rows, size = np.where(far, doubt, no).astype(np.float32), float(np.count_nonzero(far))
+    assert set(decide(c, rows, valve, 1.0, needs_much).label) == {12}
+    assert set(decide(c, rows, valve, 1.0, replace(needs_much, joins_mm3=size + 1)).label) == {12}
+    parted = decide(c, rows, valve, 1.0, replace(needs_much, joins_mm3=size))
     np.testing.assert_array_equal(parted.label, np.where(far[:, 0], 2, 12))
+    # Between what is no vessel, and out of a coronary lesion, smaller parts may leave.
+    other = decide(c, sure(np.zeros(len(rows), int)), sure(np.where(far[:, 0], 1, 2)), 1.0)
+    assert set(other.label) == {11, 12}
+    assert set(decide(c, np.where(far, no, lad).astype(np.float32), valve, 1.0).label) == {2, 12}
 
 
 @pytest.mark.parametrize(("probability", "label"), [(0.15, 12), (0.25, 2), (0.45, 2)])

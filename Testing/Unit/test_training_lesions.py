@@ -135,14 +135,14 @@ def test_every_protocol_has_patients_with_and_without_stents_and_the_same_ones_e
     assert sum(without) == 2
     assert lesion_patients(8)[:8] == patients[:8]
     more = lesion_patients(32)[32:]
-    assert [p for p, _ in more] == ["spect-ctac"] * 10
-    assert len({seed for _, seed in lesion_patients(33)}) == 44
+    assert [p for p, _ in more] == ["spect-ctac"] * 32
+    assert len({seed for _, seed in lesion_patients(33)}) == 66
     assert all((seed - FIRST_LESION_SEED) % 4 == PROTOCOLS.index(p) for p, seed in lesion_patients(33))
 
 
 def test_a_training_asks_for_its_own_patients_and_chooses_with_and_without(monkeypatch, tmp_path):
     asked, told = {}, []
-    patients = some_patients(28)
+    patients = some_patients(42)
 
     def see(wanted, folder, *, cache, workers, tick, options=None):
         asked[cache.name] = (list(wanted), folder, options)
@@ -155,7 +155,7 @@ def test_a_training_asks_for_its_own_patients_and_chooses_with_and_without(monke
     request = TrainingRequest(tmp_path, 2, 1, tell=lambda text, done, total: told.append((done, total)))
     classifier = fit_for(request, tmp_path / "bundle", 21)
     assert asked["lesions"] == (lesion_patients(21), tmp_path / "bundle", lesion_options)
-    assert told[-1] == (28, 28)
+    assert told[-1] == (42, 42)
     choice = choose_for(request, tmp_path / "bundle", 20, classifier)
     assert choice.uncertainty is not None
     # The network gives every island one half: alone it cannot tell any from another.

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from CACScoringLib.inference.bifurcation import (
+    CROP_SHAPE,
+    LEAST_LEFT_MAIN,
+    BifurcationWeights,
+    crop_channels,
+    crop_over_left_main,
+    divide_left_main,
+    with_left_vessels,
+)
+from CACScoringLib.inference.candidates import Candidates
+from CACScoringLib.inference.grids import FINE_SPACING_MM, ct_grid
+from CACScoringLib.networks.bifurcation import BifurcationConfig, BifurcationUNet
+
+SPACING = (3.0, 0.5, 0.5)
+SHAPE = (40, 200, 200)
+GRID = ct_grid(SHAPE, SPACING)
+
+
+def a_lesion(columns=range(60, 140), row=100, slice_=20):
+    """A lesion along x."""
+    index = np.array([(slice_, row, column) for column in columns], np.int32)
+    n = len(index)
+    return Candidates(index, np.full(n, 400, np.int16), np.zeros(n, np.int32), np.array([n * 0.75], np.float32))
+
+
+def rows(candidates, *, lm=0.4, lad=0.3, lcx=0.1, rca=0.1):
+    each = np.array([1.0 - lm - lad - lcx - rca, lm, lad, lcx, rca], np.float32)
+    return np.tile(each, (len(candidates.index), 1))
+
+
+def divided_at(x_mm, crop_first_x):
+    """A network that calls all that is left of ``x_mm`` LM and the rest LAD, and is sure of it."""
+
+    def ask(channels):
+        assert channels.shape == (4, *CROP_SHAPE)
+        x = crop_first_x + FINE_SPACING_MM[2] * np.arange(CROP_SHAPE[2])
+        said = np.full((3, *CROP_SHAPE), -9.0, np.float32)
+        said[0][..., x < x_mm] = 0.0
+        said[1][..., x >= x_mm] = 0.0
+        return said
+
+    return ask
+
+
+def test_the_crop_lies_round_what_may_be_left_main():
+    candidates = a_lesion()
+    calcium = rows(candidates, lm=0.1, lad=0.7)
+    assert crop_over_left_main(candidates, calcium, SPACING) is None
+    calcium[10:14, 1] = LEAST_LEFT_MAIN
+    calcium[40, 1] = LEAST_LEFT_MAIN - 0.01  # too little to count
+    crop = crop_over_left_main(candidates, calcium, SPACING)
+    middle = np.array(crop.offset_mm) + (np.array(CROP_SHAPE) - 1) / 2 * np.array(FINE_SPACING_MM)
+    np.testing.assert_allclose(middle, [60.0, 50.0, (60 + 11.5) * 0.5])
+    calcium[13, 1] = 1.0  # surer voxels pull harder
+    pulled = crop_over_left_main(candidates, calcium, SPACING)
+    assert pulled.offset_mm[2] > crop.offset_mm[2]
+
+
+def test_what_is_fed_are_the_hu_and_the_candidates_of_the_crop():
+    hu = np.full(SHAPE, -80, np.int16)
+    candidates = a_lesion()
+    hu[tuple(candidates.index.T)] = candidates.hu
+    crop = crop_over_left_main(candidates, rows(candidates), SPACING)
+    channels = crop_channels(hu, GRID, candidates, crop)
+    bright = np.argwhere(channels[1] > 0) * np.array(FINE_SPACING_MM) + np.array(crop.offset_mm)
+    assert np.abs(bright[:, 1] - 50.0).max() <= 1.25
+    assert bright[:, 2].min() == pytest.approx(30.0, abs=1.25)
+    assert channels[1].max() == pytest.approx(1.0)  # 400 HU
+    assert channels[0].min() < channels[0].max()
+
+
+def test_a_lesion_is_divided_where_the_network_says_and_keeps_how_sure_it_is():
+    candidates = a_lesion()
+    calcium = rows(candidates)
+    crop = crop_over_left_main(candidates, calcium, SPACING)
+    hu = np.zeros(SHAPE, np.int16)
+    ask = divided_at(50.0, crop.offset_mm[2])
+    out = divide_left_main(hu, GRID, candidates, calcium, ask, BifurcationWeights(0.5, 1.0))
+    x = candidates.index[:, 2] * SPACING[2]
+    vessel = out[:, 1:].argmax(axis=1) + 1
+    assert set(vessel[x < 48.5]) == {1}
+    assert set(vessel[x > 51.5]) == {2}
+    np.testing.assert_array_equal(out[:, [0, 4]], calcium[:, [0, 4]])
+    np.testing.assert_allclose(out.sum(axis=1), 1.0, atol=1e-6)
+    assert calcium[0, 1] == np.float32(0.4)  # what was given stays
+
+
+def test_nothing_changes_outside_the_crop_or_without_left_main():
+    candidates = a_lesion(range(200))
+    calcium = rows(candidates, lm=0.0, lad=0.8)
+    calcium[:4, 1] = 0.6
+    calcium[:4, 2] = 0.2
+    hu = np.zeros(SHAPE, np.int16)
+    sure = np.log(np.full((3, *CROP_SHAPE), 1 / 3, np.float32))
+    out = divide_left_main(hu, GRID, candidates, calcium, lambda channels: sure, BifurcationWeights(0.0, 1.0))
+    changed = np.abs(out - calcium).max(axis=1) > 1e-6
+    assert changed[:50].all()
+    assert not changed[70:].any()
+    nowhere = rows(candidates, lm=0.1)
+    out = divide_left_main(hu, GRID, candidates, nowhere, lambda channels: 1 / 0, BifurcationWeights())
+    assert out is nowhere
+
+
+def test_the_weights_are_exponents():
+    calcium = np.array([[0.2, 0.4, 0.2, 0.1, 0.1]], np.float32)
+    said = np.log(np.array([[0.1, 0.1, 0.8]], np.float32))
+    inside = np.array([0])
+    unmoved = with_left_vessels(calcium, inside, said, BifurcationWeights(1.0, 0.0))
+    np.testing.assert_allclose(unmoved, calcium, atol=1e-5)
+    taken = with_left_vessels(calcium, inside, said, BifurcationWeights(0.0, 1.0))
+    np.testing.assert_allclose(taken[0, 1:4], 0.7 * np.exp(said[0]), atol=1e-5)
+    both = with_left_vessels(calcium, inside, said, BifurcationWeights(0.5, 2.0))
+    product = np.sqrt(calcium[0, 1:4] / 0.7) * np.exp(said[0]) ** 2
+    np.testing.assert_allclose(both[0, 1:4], 0.7 * product / product.sum(), atol=1e-5)
+    assert BifurcationWeights.from_dict(BifurcationWeights(0.3, 0.7).as_dict()) == BifurcationWeights(0.3, 0.7)
+
+
+def test_the_network_answers_at_every_place_of_a_crop():
+    network = BifurcationUNet(BifurcationConfig(channels=(4, 6, 8, 8)))
+    out = network(torch.zeros(2, 4, *CROP_SHAPE))
+    assert {name: tuple(logits.shape) for name, logits in out.items()} == {
+        "vessel": (2, 3, *CROP_SHAPE),
+        "artery": (2, 5, *CROP_SHAPE),
+    }
+    assert BifurcationConfig.from_dict(network.config.as_dict()) == network.config
