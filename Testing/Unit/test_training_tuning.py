@@ -49,6 +49,9 @@ def test_shipped_weights_are_tuned_on_each_layout_and_the_bundle_predicts(patien
     assert not {"lesion_features", "network_decision", "uncertainty"} & set(tuned.settings)
     before, after = load_weights(start), load_weights(tuned)
     assert set(before) - set(after) == {name for name in before if name.startswith("lesions.")} != set()
+    taken_over = [name for name in before if name.startswith("bifurcation.")]
+    assert taken_over
+    assert all(torch.equal(before[name], after[name]) for name in taken_over)
     moved = max(float((before[name] - after[name]).abs().max()) for name in after if after[name].is_floating_point())
     assert 0 < moved < 0.05
     said = json.loads((tmp_path / "out" / "validation.json").read_text(encoding="utf-8"))
