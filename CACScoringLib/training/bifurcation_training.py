@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from CACScoringLib.networks.bifurcation import BifurcationConfig, BifurcationUNe
 from CACScoringLib.training.arteries import UNKNOWN
 from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.run_request import TrainingRequest
-from CACScoringLib.training.sampling import LEAST_WEIGHT, SCORING_MM3
+from CACScoringLib.training.sampling import LEAST_WEIGHT, SCORING_MM3, crop, vary_brightness
 from CACScoringLib.training.trainer import ResumableTrainer
 from CACScoringLib.vocabulary import Vessel
 
@@ -34,14 +35,13 @@ NOISE_HU, NOISE_SHARE = 20.0, 0.6
 COURSE_WEIGHT = 0.5
 COURSE_CLASS_WEIGHTS = (0.2, 3.0, 1.0, 1.0, 1.0)
 LARGEST_GRADIENT = 5.0
-LEFT_VESSELS = (Vessel.LM, Vessel.LAD, Vessel.LCX)
 
 
 @dataclass(frozen=True)
 class BifurcationSettings:
     """Everything that decides a run, besides the cases."""
 
-    steps: int = 5000
+    steps: int
     patients_per_step: int = 6
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -95,11 +95,12 @@ def surroundings_of(case: TrainingCase) -> Surroundings | None:
         return None
     low = np.rint(left_main.mean(axis=0)).astype(int) - HALF
     cell = case.cell - low
-    inside = ((cell >= 0) & (cell < 2 * HALF)).all(axis=1)
+    shape = tuple(int(n) for n in 2 * HALF)
+    inside = ((cell >= 0) & (cell < shape)).all(axis=1)
     scores = np.clip(case.size[inside] / SCORING_MM3, LEAST_WEIGHT, 1.0)
     return Surroundings(
-        hu=_cut(case.fine_hu, low, AIR_HU),
-        artery=_cut(case.fine_arteries, low, UNKNOWN),
+        hu=crop(case.fine_hu, low, AIR_HU, shape),
+        artery=crop(case.fine_arteries, low, UNKNOWN, shape),
         cell=cell[inside],
         peak=case.peak[inside],
         fraction=case.fraction[inside],
@@ -108,15 +109,6 @@ def surroundings_of(case: TrainingCase) -> Surroundings | None:
         label=case.label[inside],
         middle=left_main.mean(axis=0) - low,
     )
-
-
-def _cut(array: np.ndarray, low: np.ndarray, fill: int) -> np.ndarray:
-    out = np.full(2 * HALF, fill, array.dtype)
-    first, last = np.maximum(low, 0), np.minimum(low + 2 * HALF, array.shape)
-    source = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-    target = tuple(slice(a - s, b - s) for a, b, s in zip(first, last, low, strict=True))
-    out[target] = array[source]
-    return out
 
 
 def draw_crop(around: Surroundings, rng: np.random.Generator) -> Crops:
@@ -140,7 +132,7 @@ def draw_crop(around: Surroundings, rng: np.random.Generator) -> Crops:
     )[0].numpy()
     if rng.random() < NOISE_SHARE:
         hu = hu + rng.standard_normal(hu.shape, dtype=np.float32) * np.float32(rng.uniform(0, NOISE_HU))
-    hu = (hu + 1000.0) * np.float32(rng.uniform(0.985, 1.015)) - 1000.0 + np.float32(rng.normal(0, 8))
+    hu = vary_brightness(hu, rng)
     peak = peak * np.float32(rng.uniform(0.93, 1.07))
     channels = hu_channels(hu, {"peak": peak, "fraction": fraction, "size": size})
     return Crops(channels, label.astype(np.int64), weight, artery.astype(np.int64))
@@ -148,12 +140,16 @@ def draw_crop(around: Surroundings, rng: np.random.Generator) -> Crops:
 
 def _middle(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
     """Return what a crop is about: the left main, or calcium of the left tree near it."""
-    left = np.isin(around.label, [int(vessel) for vessel in LEFT_VESSELS])
     away = np.linalg.norm((around.cell - around.middle) * np.asarray(FINE_SPACING_MM), axis=1)
-    near = around.cell[left & (away < NEAR_MM)]
+    near = around.cell[of_left_tree(around.label) & (away < NEAR_MM)]
     if len(near) and rng.random() < ON_CALCIUM_SHARE:
         return around.middle + ON_CALCIUM_PULL * (near[rng.integers(len(near))] - around.middle)
     return around.middle
+
+
+def of_left_tree(label: Any) -> Any:
+    """Say where labels are LM, LAD or LCX; an array or a tensor."""
+    return (label >= int(Vessel.LM)) & (label <= int(Vessel.LCX))
 
 
 def _turned(rng: np.random.Generator) -> np.ndarray:
@@ -198,7 +194,7 @@ class BifurcationTrainer(ResumableTrainer):
             group = self.groups[rng.integers(len(self.groups))]
             drawn.append(draw_crop(group[rng.integers(len(group))], rng))
         parts = ("channels", "label", "weight", "artery")
-        return Crops(*(np.stack([getattr(crop, part) for crop in drawn]) for part in parts))
+        return Crops(*(np.stack([getattr(one, part) for one in drawn]) for part in parts))
 
     def train(self, batch: Crops) -> dict[str, float]:
         """Take one step and return its losses."""
@@ -226,8 +222,7 @@ def bifurcation_losses(
         True labels of candidates and how much they count; the vessel near whose centreline a place lies.
     """
     vessel = logits["vessel"].movedim(1, -1)
-    along = (artery >= int(Vessel.LM)) & (artery <= int(Vessel.LCX))
-    calcified = (label >= int(Vessel.LM)) & (label <= int(Vessel.LCX))
+    along, calcified = of_left_tree(artery), of_left_tree(label)
     nothing = logits["vessel"].sum() * 0.0
     out = {"vessel": nothing, "calcium": nothing, "course": nothing}
     if along.any():

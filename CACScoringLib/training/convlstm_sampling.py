@@ -18,6 +18,8 @@ from CACScoringLib.training.sampling import (
     LEFT_MAIN_SHARE,
     MIMIC_SHARE,
     SCORING_MM3,
+    crop,
+    vary_brightness,
 )
 from CACScoringLib.vocabulary import NonCoronary, Structure, Vessel
 
@@ -86,7 +88,7 @@ def sequence_at(
 ) -> Sequence:
     """Cut the sequence whose first pixel is ``start``; varied when ``rng`` is given."""
     shape = (count, plane, plane)
-    hu = crop(case.hu, np.asarray(start), shape)
+    hu = crop(case.hu, np.asarray(start), AIR_HU, shape)
     hu = vary_hu(hu, rng) if rng is not None else hu.astype(np.float32)
     place = case.cell - np.asarray(start)
     inside = ((place >= 0) & (place < shape)).all(axis=1)
@@ -130,16 +132,6 @@ def seen_structures(case: SequenceCase, slices: Grid, rng: np.random.Generator |
     return resample_linear(onehot, Grid(spacing, tuple(map(float, offset)), case.structures.shape), slices)
 
 
-def crop(array: np.ndarray, start: np.ndarray, shape: tuple[int, ...], fill: float = AIR_HU) -> np.ndarray:
-    """Return the box that begins at ``start``, filled outside the array."""
-    out = np.full(shape, fill, array.dtype)
-    low, high = np.maximum(start, 0), np.minimum(start + np.asarray(shape), array.shape)
-    if np.all(high > low):
-        source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        out[tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))] = array[source]
-    return out
-
-
 def vary_hu(hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Vary brightness, contrast, sharpness and noise of slices (float32)."""
     out = hu.astype(np.float32)
@@ -151,7 +143,7 @@ def vary_hu(hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < 0.5:
             noise = ndimage.gaussian_filter(noise, (0.0, 0.6, 0.6), truncate=3.0) * 2.0
         out += noise * np.float32(rng.uniform(0, NOISE_HU))
-    return (out + 1000.0) * np.float32(rng.uniform(0.985, 1.015)) - 1000.0 + np.float32(rng.normal(0, 8))
+    return vary_brightness(out, rng)
 
 
 def slice_of_interest(case: SequenceCase, rng: np.random.Generator) -> int:

@@ -61,10 +61,12 @@ class CoarsePatch:
     grid: Grid
 
 
-def crop(array: np.ndarray, start: np.ndarray, fill: float) -> np.ndarray:
-    """Return a 64x64x64 crop, filled outside the array."""
-    out = np.full((WINDOW, WINDOW, WINDOW), fill, array.dtype)
-    low, high = np.maximum(start, 0), np.minimum(start + WINDOW, array.shape)
+def crop(
+    array: np.ndarray, start: np.ndarray, fill: float, shape: tuple[int, int, int] = (WINDOW, WINDOW, WINDOW)
+) -> np.ndarray:
+    """Return the crop of a shape whose first voxel is ``start``, filled outside the array."""
+    out = np.full(shape, fill, array.dtype)
+    low, high = np.maximum(start, 0), np.minimum(start + np.asarray(shape), array.shape)
     if np.all(high > low):
         source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         target = tuple(slice(a - s, b - s) for a, b, s in zip(low, high, start, strict=True))
@@ -85,7 +87,12 @@ def vary_hu(hu: np.ndarray, rng: np.random.Generator, noise_hu: float) -> np.nda
     if rng.random() < 0.3:
         field = ndimage.zoom(rng.normal(0, 8, (3, 3, 3)).astype(np.float32), WINDOW / 3, order=1)
         out += field[:WINDOW, :WINDOW, :WINDOW]
-    return (out + 1000.0) * np.float32(rng.uniform(0.985, 1.015)) - 1000.0 + np.float32(rng.normal(0, 8))
+    return vary_brightness(out, rng)
+
+
+def vary_brightness(hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Vary brightness and contrast of HU (float32)."""
+    return (hu + 1000.0) * np.float32(rng.uniform(0.985, 1.015)) - 1000.0 + np.float32(rng.normal(0, 8))
 
 
 def coarse_patch(case: TrainingCase, rng: np.random.Generator, vary: bool = True) -> CoarsePatch:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from ball_heart import SPACING, BallFinder
+from ball_heart import a_ct as a_ct_of
 
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.windows import CancelledError
@@ -11,17 +15,8 @@ from CACScoringLib.models import write_bundle
 from CACScoringLib.networks.convlstm import ConvLSTMConfig, ConvLSTMNet
 from CACScoringLib.vocabulary import NonCoronary, Vessel
 
-SPACING = (3.0, 1.0, 1.0)
 SMALL = ConvLSTMConfig(channels=(8, 16, 16))
-
-
-class OracleHeart:
-    """Takes what is brighter than fat for a heart."""
-
-    def structures(self, x):
-        logits = torch.zeros(x.shape[0], 8, *x.shape[2:])
-        logits[:, 1] = torch.where(x[:, 0] > -0.5, 9.0, -9.0)
-        return logits
+a_ct = partial(a_ct_of, kvp=None)
 
 
 class OracleSlices:
@@ -51,19 +46,8 @@ def a_bundle(tmp_path):
     )
 
 
-def a_ct(*lesions):
-    """A ball of a heart, 70 mm wide, in fat, in air; lesions are (z, y, x, HU) blocks of 2x2 pixels."""
-    hu = np.full((44, 140, 140), -1000, np.int16)
-    hu[:, 15:125, 15:125] = -95
-    z, y, x = np.ogrid[:44, :140, :140]
-    hu[((z - 22) * 3.0) ** 2 + (y - 70.0) ** 2 + (x - 70.0) ** 2 < 35**2] = 40
-    for k, j, i, value in lesions:
-        hu[k, j : j + 2, i : i + 2] = value
-    return CTVolume(hu, SPACING)
-
-
 def run(ct, bundle, **options):
-    return predict_convlstm(ct, bundle=bundle, heart_network=OracleHeart(), **({"network": OracleSlices()} | options))
+    return predict_convlstm(ct, bundle=bundle, heart_network=BallFinder(), **({"network": OracleSlices()} | options))
 
 
 def test_lesions_are_labelled_on_the_cts_own_voxels_and_only_near_the_heart(a_bundle):
