@@ -11,7 +11,6 @@ from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.mrml.certainty import CERTAINTY_ATTRIBUTE
 from CACScoringLib.mrml.logic import ScoringLogic
 from CACScoringLib.mrml.outcome import OutcomeView
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import segmentation_from_labels, update_segmentation
 from CACScoringLib.mrml.session import ScoringSession
 from CACScoringLib.mrml.volume import volume_from_ct
@@ -21,11 +20,6 @@ from CACScoringLib.scoring.uncertainty import SCHEMES_GIVEN, ScoreUncertainty
 
 SURE = {"LAD": 0.75, "RCA": 0.5, "other": 0.25}
 """What the method says of its three lesions; the segmentation keeps calcium of the aorta as other."""
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def unsure(review_below=0.9):

@@ -29,14 +29,9 @@ from CACScoringLib.cohort.views import (  # noqa: E402
     views_to_json,
 )
 from CACScoringLib.mrml.cohort import CohortNodes, chart_ticks  # noqa: E402
-from CACScoringLib.mrml.scene import new_scene, open_scene, save_scene  # noqa: E402
+from CACScoringLib.mrml.scene import open_scene, save_scene  # noqa: E402
 
 SERIES = slicer.vtkMRMLPlotSeriesNode
-
-
-@pytest.fixture
-def working():
-    return new_scene()
 
 
 @pytest.fixture(scope="module")

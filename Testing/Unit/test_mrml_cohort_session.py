@@ -20,7 +20,6 @@ from CACScoringLib.cohort.views import POINTS, ChartView, CohortViews, SeriesVie
 from CACScoringLib.cohort.worker import read_request, write_request
 from CACScoringLib.installing import InstallError
 from CACScoringLib.mrml.cohort_session import CohortSession
-from CACScoringLib.mrml.scene import new_scene
 
 ROOT = Path(__file__).resolve().parents[2]
 PANELS = ROOT / "CACScoring" / "CACScoringDesktop"
@@ -53,11 +52,6 @@ class Launcher:
         self.arguments.append(arguments)
         self.processes.append(Process(Path(arguments[3])))
         return self.processes[-1]
-
-
-@pytest.fixture
-def working():
-    return new_scene()
 
 
 @pytest.fixture

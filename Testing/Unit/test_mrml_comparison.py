@@ -21,16 +21,10 @@ from CACScoringLib.mrml.comparison import (
 )
 from CACScoringLib.mrml.geometry import volume_ijk_to_ras
 from CACScoringLib.mrml.orientation import oriented_ct
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.report.comparison import MethodChoice, compare_methods
 from CACScoringLib.report.comparison.files import comparison_document
 from CACScoringLib.report.grid import ijk_to_ras
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from CACScoringLib.mrml.comparison import COMPARISON_ATTRIBUTE
 from CACScoringLib.mrml.comparison_job import ComparisonJob
 from CACScoringLib.mrml.comparison_session import ComparisonSession
 from CACScoringLib.mrml.logic import ScoringLogic
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.mrml.worker_job import GRACE_S, JobState
 from CACScoringLib.report.comparison import MethodChoice
@@ -129,11 +128,6 @@ class Launcher:
         self.arguments.append(arguments)
         self.processes.append(Process(Path(arguments[3])))
         return self.processes[-1]
-
-
-@pytest.fixture
-def working():
-    return new_scene()
 
 
 @pytest.fixture

@@ -13,14 +13,8 @@ from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.mrml.editing.editor import LogicSegmentEditor
 from CACScoringLib.mrml.editing.logic import EditingLogic
 from CACScoringLib.mrml.geometry import to_vtk_matrix
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation
 from CACScoringLib.mrml.volume import volume_from_ct
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def box(part, label):

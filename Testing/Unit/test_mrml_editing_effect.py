@@ -33,11 +33,6 @@ PRESS, MOVE, RELEASE = (
 )
 
 
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
-
-
 @pytest.fixture
 def session(working, monkeypatch):
     """An effect that is active in a Segment Editor, with a view of slice 4."""

@@ -8,12 +8,6 @@ from mrml_editing_samples import LAD, LCX, LM, LONG, OTHER, RCA, a_session, an_a
 
 from CACScoringLib.mrml.editing.gestures import Gestures, Tool
 from CACScoringLib.mrml.editing.lesions import Stops
-from CACScoringLib.mrml.scene import new_scene
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture

@@ -10,15 +10,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.mrml.editing.writing import box_image, layer_values
-from CACScoringLib.mrml.scene import new_scene
 
 NODE = slicer.vtkMRMLSegmentationNode
 EDITOR = slicer.vtkMRMLSegmentEditorNode
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def add_foreign(session, part, name="Heart", own_layer=True):

@@ -16,11 +16,6 @@ from CACScoringLib.mrml.scene import new_scene, open_scene, save_scene
 from CACScoringLib.mrml.segmentation import calcium_segments
 
 
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
-
-
 def shown(session):
     return slicer.util.arrayFromVolume(session.editing.overlayNode)
 

@@ -8,12 +8,6 @@ from mrml_editing_samples import LAD, LCX, LM, LONG, RCA, SMALL, SPECK, a_sessio
 
 from CACScoringLib.mrml.editing.regions import HalfSpace, Lasso, Sphere, in_polygon
 from CACScoringLib.mrml.editing.views import lasso_of_view, towards_viewer, view_to_ras
-from CACScoringLib.mrml.scene import new_scene
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def around(session, view, rows, columns):

@@ -18,11 +18,6 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def working():
-    return new_scene()
-
-
-@pytest.fixture
 def desk(working):
     return a_desk(working)
 

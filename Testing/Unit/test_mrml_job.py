@@ -16,15 +16,9 @@ from CACScoringLib.mrml.attributes import read_findings
 from CACScoringLib.mrml.job import ScoringJob
 from CACScoringLib.mrml.logic import ScoringLogic
 from CACScoringLib.mrml.processes import SubprocessLauncher, worker_command
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation, segmentation_from_labels
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.mrml.worker_job import GRACE_S, JobState
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture(autouse=True)

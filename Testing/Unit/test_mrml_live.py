@@ -14,17 +14,11 @@ from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.mrml.live import LiveScores
 from CACScoringLib.mrml.logic import ScoringLogic
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import labels_from_segmentation
 from CACScoringLib.scoring import PRESETS, Demographics
 
 LAD_VOXEL = (slice(4, 5), slice(12, 13), slice(3, 4))
 """One voxel of 450 HU in the RCA's lesion."""
-
-
-@pytest.fixture
-def working():
-    return new_scene()
 
 
 @pytest.fixture

@@ -8,15 +8,9 @@ from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.findings import InputRefusedError, refuse, warning
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.mrml.logic import ScoringLogic
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import labels_from_segmentation, segmentation_from_labels
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.scoring import score
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture

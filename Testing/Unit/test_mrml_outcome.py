@@ -19,11 +19,6 @@ WOMAN = Demographics(61, "F", "white")
 
 
 @pytest.fixture
-def working():
-    return new_scene()
-
-
-@pytest.fixture
 def desk(working):
     return a_desk(working)
 

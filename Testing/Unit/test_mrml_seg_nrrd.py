@@ -8,18 +8,12 @@ import vtk
 from mrml_samples import DIRECTIONS, a_ct, merged, some_labels
 
 from CACScoringLib.ct import load_labels
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation, segmentation_from_labels
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.report.grid import ijk_to_ras
 from CACScoringLib.report.seg_nrrd import EMPTY_EXTENT, segment_extent, write_seg_nrrd
 from CACScoringLib.report.segments import segment_specs
 from CACScoringLib.vocabulary import LABEL_BY_NAME
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def read_by_slicer(working, path):

@@ -8,7 +8,6 @@ from mrml_samples import DIRECTIONS, a_ct, merged, some_labels
 from vtk.util.numpy_support import numpy_to_vtk
 
 from CACScoringLib.mrml.geometry import to_vtk_matrix
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import (
     calcium_segments,
     labels_from_segmentation,
@@ -21,11 +20,6 @@ from CACScoringLib.report.segments import LABEL_TAG, label_value_of, segment_spe
 from CACScoringLib.vocabulary import LABEL_BY_NAME, LABEL_BY_VALUE
 
 BINARY = "Binary labelmap"
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def nodes(working, direction="axial", labels=None, **options):

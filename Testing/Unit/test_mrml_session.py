@@ -15,17 +15,11 @@ from CACScoringLib.installing import InstallError
 from CACScoringLib.mrml.choices import ScoringChoices
 from CACScoringLib.mrml.edits import editRecord
 from CACScoringLib.mrml.logic import ScoringLogic
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import calcium_segments, labels_from_segmentation, segmentation_from_labels
 from CACScoringLib.mrml.session import ScoringSession
 from CACScoringLib.mrml.settings import DesktopSettings, MemoryStore
 from CACScoringLib.mrml.volume import set_acquisition, volume_from_ct
 from CACScoringLib.mrml.worker_job import JobState
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture(autouse=True)

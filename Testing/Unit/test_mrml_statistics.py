@@ -15,17 +15,11 @@ from mrml_samples import DIRECTIONS, a_calcified_ct
 from CACScoringLib.ct.volume import Acquisition
 from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.mrml.logic import ScoringLogic
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import segmentation_from_labels
 from CACScoringLib.mrml.statistics import MEASUREMENTS, segment_calcium, segment_mask
 from CACScoringLib.mrml.volume import volume_from_ct
 
 PLUGIN = Path(__file__).resolve().parents[2] / "CACScoring" / "CACScoringDesktop" / "segment_statistics_plugin.py"
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 def nodes(working, direction="axial"):

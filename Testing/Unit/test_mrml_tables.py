@@ -6,7 +6,6 @@ import pytest
 import vtk
 from mrml_samples import a_calcified_ct
 
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.tables import (
     scores_dict,
     scores_of_table,
@@ -15,11 +14,6 @@ from CACScoringLib.mrml.tables import (
     update_summary_table,
 )
 from CACScoringLib.scoring import Demographics, score
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,8 @@ from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.findings import InputRefusedError
 from CACScoringLib.mrml.geometry import volume_ijk_to_ras
 from CACScoringLib.mrml.orientation import labels_on_grid_of, orient_labels, oriented_ct
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.volume import ACQUISITION_PREFIX, acquisition_of, ct_from_volume, volume_from_ct
 from CACScoringLib.report.grid import ijk_to_ras
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -16,17 +16,11 @@ from CACScoringLib.mrml.choices import ScoringChoices
 from CACScoringLib.mrml.job import ScoringJob
 from CACScoringLib.mrml.logic import ScoringLogic
 from CACScoringLib.mrml.outcome_table import WITHOUT_LABELS
-from CACScoringLib.mrml.scene import new_scene
 from CACScoringLib.mrml.segmentation import segmentation_from_labels
 from CACScoringLib.mrml.session import ScoringSession
 from CACScoringLib.mrml.study import show_in_slice_views
 from CACScoringLib.mrml.volume import volume_from_ct
 from CACScoringLib.mrml.worker_job import JobState
-
-
-@pytest.fixture(scope="module")
-def working():
-    return new_scene()
 
 
 @pytest.fixture(autouse=True)
