@@ -41,6 +41,8 @@ class Ablation:
         Share of wrong categories.
     zero_share : float
         Share of the calcium-free patients that score 0.
+    errors : tuple of float
+        ``error`` of each training that this is the mean of; empty for one alone.
     """
 
     title: str
@@ -49,6 +51,7 @@ class Ablation:
     kappa_linear: float
     reclassified: float
     zero_share: float
+    errors: tuple[float, ...] = ()
 
 
 def variants(settings: DecisionSettings) -> dict[str, DecisionSettings]:
@@ -106,6 +109,25 @@ def summarized(title: str, reference: np.ndarray, predicted: np.ndarray) -> Abla
     )
 
 
+def mean_of(rows: Sequence[Ablation]) -> Ablation:
+    """Return the mean of several trainings of one variant; one alone is returned as it is."""
+    if len(rows) == 1:
+        return rows[0]
+
+    def mean(name: str) -> float:
+        return float(np.mean([getattr(row, name) for row in rows]))
+
+    return Ablation(
+        title=rows[0].title,
+        error=mean("error"),
+        icc={name: float(np.mean([row.icc[name] for row in rows])) for name in rows[0].icc},
+        kappa_linear=mean("kappa_linear"),
+        reclassified=mean("reclassified"),
+        zero_share=mean("zero_share"),
+        errors=tuple(row.error for row in rows),
+    )
+
+
 def as_markdown(rows: Sequence[Ablation], patients: int) -> str:
     """Return the table with the sentence that says what it rests on."""
     return table(
@@ -121,7 +143,8 @@ def table(rows: Sequence[Ablation], words: str) -> str:
     for row in rows:
         icc = [f"{row.icc[name]:.3f}" for name in NAMES]
         shares = [f"{100 * share:.1f} %" for share in (row.reclassified, row.zero_share)]
-        cells.append([row.title, f"{row.error:.3f}", *icc, f"{row.kappa_linear:.3f}", *shares])
+        each = f" ({', '.join(f'{error:.3f}' for error in row.errors)})" if row.errors else ""
+        cells.append([row.title, f"{row.error:.3f}{each}", *icc, f"{row.kappa_linear:.3f}", *shares])
     return "\n".join([words, "", *markdown_table(TITLES, cells)]) + "\n"
 
 

@@ -20,6 +20,9 @@ from CACScoringLib.training.train_commands import request_of
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from CACScoringLib.training.trainer import Tick
+    from CACScoringLib.training.training_ablation import Variant
+
 DECISION_PAGE, TRAINING_PAGE = "ablation.md", "training-ablation.md"
 STEPS = 600
 """Of each short training."""
@@ -56,28 +59,25 @@ def run_training_ablation(args: argparse.Namespace) -> int:
     from CACScoringLib.models import ModelError
     from CACScoringLib.training.loop import TrainingSettings
     from CACScoringLib.training.multibranch_training import load_patients
-    from CACScoringLib.training.training_ablation import VARIANTS, as_markdown, compare_variants, train_variants
+    from CACScoringLib.training.training_ablation import VARIANTS, as_markdown, compare_variants, train_with_seeds
 
     if args.validation_patients < 1:
         raise ModelError("--ablation measures on validation patients: give --validation-patients 1 or more.")
+    if args.ablation_seeds < 1:
+        raise ModelError("--ablation-seeds needs 1 or more.")
     wanted = validation_patients(args.validation_patients)
     with progress_display() as progress:
         request = request_of(args, STEPS, shown_in(progress))
-        steps, total = request.steps, request.steps * len(VARIANTS)
+        steps, seeds = request.steps, args.ablation_seeds
         settings = replace(TrainingSettings(), steps=steps, seed=request.seed, device=request.device)
         cases, groups = load_patients(request)
-        bundles = train_variants(
-            cases,
-            groups,
-            settings,
-            request.output,
-            resume=request.resume,
-            tick=lambda variant: (
-                lambda step, losses: request.report(
-                    f"Training: {variant.title}", VARIANTS.index(variant) * steps + step, total
-                )
-            ),
-        )
+
+        def tick(variant: Variant, number: int) -> Tick:
+            before = (number * len(VARIANTS) + VARIANTS.index(variant)) * steps
+            text, total = f"Training: {variant.title}", seeds * len(VARIANTS) * steps
+            return lambda step, losses: request.report(text, before + step, total)
+
+        bundles = train_with_seeds(cases, groups, settings, request.output, seeds, resume=request.resume, tick=tick)
         rows = compare_variants(
             wanted,
             bundles,
@@ -85,9 +85,8 @@ def run_training_ablation(args: argparse.Namespace) -> int:
             workers=args.workers,
             tick=_looking(progress, len(wanted)),
         )
-    _write(
-        args.output / TRAINING_PAGE, as_markdown(rows, patients=request.patients, steps=steps, validation=len(wanted))
-    )
+    text = as_markdown(rows, patients=request.patients, steps=steps, validation=len(wanted), seeds=seeds)
+    _write(args.output / TRAINING_PAGE, text)
     return 0
 
 

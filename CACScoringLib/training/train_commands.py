@@ -68,6 +68,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="short trainings instead that differ in one choice each (multibranch-unet; default 600 steps each)",
     )
+    parser.add_argument(
+        "--ablation-seeds", type=int, default=1, metavar="N", help="seeds of each short training (default 1)"
+    )
     own = add_labelled_scans(parser, "labelled scans: tune a model that is there on them")
     own.add_argument(
         "--from-model", metavar="MODEL", help="model to go on from: id or folder (default: the shipped one)"
@@ -82,6 +85,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Train a method and write its bundle; returns the exit status."""
     _folds_are_possible(args)
     known_method(args.method)
+    _seeds_are_of_an_ablation(args)
     if args.method != "multibranch-unet":
         _only_multibranch(args)
         _no_ablation(args, f"not for {args.method}")
@@ -154,6 +158,13 @@ def _only_multibranch(args: argparse.Namespace) -> None:
     if args.data is not None:
         raise ModelError(f"--data is for multibranch-unet: {args.method} is trained on synthetic patients only.")
     _only_with_data(args)
+
+
+def _seeds_are_of_an_ablation(args: argparse.Namespace) -> None:
+    from CACScoringLib.models import ModelError
+
+    if args.ablation_seeds != 1 and not args.ablation:
+        raise ModelError("--ablation-seeds goes with --ablation: give both, or neither.")
 
 
 def _no_ablation(args: argparse.Namespace, words: str) -> None:
