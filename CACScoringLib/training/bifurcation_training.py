@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ JITTER_MM = 5.0
 TURN_DEG = (7.0, 5.0, 5.0)
 STRETCH = 0.06
 NOISE_HU, NOISE_SHARE = 20.0, 0.6
+GATED_SHARE = 2.0
+"""How often gated patients are drawn against those of each other protocol: what ships was trained so."""
 COURSE_WEIGHT = 0.5
 COURSE_CLASS_WEIGHTS = (0.2, 3.0, 1.0, 1.0, 1.0)
 LARGEST_GRADIENT = 5.0
@@ -166,19 +168,21 @@ def _turned(rng: np.random.Generator) -> np.ndarray:
 
 
 class BifurcationTrainer(ResumableTrainer):
-    """Trains the network; every protocol is drawn equally often.
+    """Trains the network; gated patients are drawn more often than others.
 
     Parameters
     ----------
-    groups : sequence of list of Surroundings
+    groups : dict of str to list of Surroundings
         By protocol.
     settings : BifurcationSettings
     folder : Path
         Where checkpoint and log go.
     """
 
-    def __init__(self, groups: Sequence[list[Surroundings]], settings: BifurcationSettings, folder: Path):
-        self.groups = groups
+    def __init__(self, groups: Mapping[str, list[Surroundings]], settings: BifurcationSettings, folder: Path):
+        self.groups = list(groups.values())
+        often = np.array([GATED_SHARE if name == "gated" else 1.0 for name in groups])
+        self.shares = often / often.sum()
         torch.manual_seed(settings.seed)
         network = BifurcationUNet(BifurcationConfig()).to(settings.device, memory_format=torch.channels_last_3d)
         optimizer = torch.optim.AdamW(
@@ -191,7 +195,7 @@ class BifurcationTrainer(ResumableTrainer):
         rng = np.random.default_rng([self.settings.seed, step])
         drawn = []
         for _ in range(self.settings.patients_per_step):
-            group = self.groups[rng.integers(len(self.groups))]
+            group = self.groups[rng.choice(len(self.groups), p=self.shares)]
             drawn.append(draw_crop(group[rng.integers(len(group))], rng))
         parts = ("channels", "label", "weight", "artery")
         return Crops(*(np.stack([getattr(one, part) for one in drawn]) for part in parts))
@@ -239,7 +243,7 @@ def bifurcation_losses(
 
 
 def train_bifurcation(
-    request: TrainingRequest, cases: Sequence[TrainingCase], groups: Sequence[Sequence[int]], steps: int
+    request: TrainingRequest, cases: Sequence[TrainingCase], groups: Mapping[str, Sequence[int]], steps: int
 ) -> BifurcationTrainer | None:
     """Train on the cases that say where the left main runs; None where none does.
 
@@ -247,13 +251,13 @@ def train_bifurcation(
     ----------
     request : TrainingRequest
     cases : sequence of TrainingCase
-    groups : sequence of sequence of int
+    groups : dict of str to sequence of int
         Indices of cases by protocol.
     steps : int
     """
-    around = [[surroundings_of(cases[n]) for n in group] for group in groups]
-    known = [[one for one in group if one is not None] for group in around]
-    known = [group for group in known if group]
+    around = {name: [surroundings_of(cases[n]) for n in group] for name, group in groups.items()}
+    known = {name: [one for one in group if one is not None] for name, group in around.items()}
+    known = {name: group for name, group in known.items() if group}
     if not known:
         return None
     settings = BifurcationSettings(steps=steps, seed=request.seed, device=request.device)

@@ -57,7 +57,10 @@ def train_multibranch(
     if request.resume:
         trainer.resume()
     trainer.run(lambda step, losses: request.report(losses_text(losses), step, request.steps))
-    beside = train_bifurcation(request, cases, groups, bifurcation_steps) if bifurcation_steps > 0 else None
+    beside = None
+    if bifurcation_steps > 0:
+        named = by_protocol(training_patients(request.patients))
+        beside = train_bifurcation(request, cases, named, bifurcation_steps)
     folder = request.bundle_folder(NAME)
     write = partial(write_trained_bundle, folder, trainer, patients=request.patients, bifurcation=beside)
     bundle = write()

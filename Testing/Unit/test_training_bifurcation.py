@@ -20,6 +20,7 @@ from CACScoringLib.training.bifurcation_training import (
     HALF,
     BifurcationSettings,
     BifurcationTrainer,
+    Crops,
     bifurcation_losses,
     draw_crop,
     surroundings_of,
@@ -76,7 +77,7 @@ def test_what_lies_round_the_left_main_is_kept_with_its_truth():
 def test_a_case_that_does_not_say_where_the_left_main_runs_is_left_out(tmp_path):
     case = replace(a_case(), fine_arteries=np.full(SHAPE, UNKNOWN, np.uint8))
     assert surroundings_of(case) is None
-    assert train_bifurcation(TrainingRequest(tmp_path, 1, 1), [case], [[0]], 3) is None
+    assert train_bifurcation(TrainingRequest(tmp_path, 1, 1), [case], {"gated": [0]}, 3) is None
 
 
 def test_an_unvaried_crop_shows_the_case_as_it_is(as_it_is):
@@ -126,8 +127,22 @@ def test_losses_are_nothing_for_the_truth_and_large_for_its_opposite():
     assert all(float(loss) == 0.0 for loss in nothing.values())
 
 
+def test_gated_patients_are_drawn_twice_as_often_as_those_of_another_protocol(monkeypatch, tmp_path):
+    drawn = []
+
+    def note(around, rng):
+        drawn.append(around)
+        return Crops(*np.zeros((4, 1)))
+
+    monkeypatch.setattr(bifurcation_training, "draw_crop", note)
+    groups = {"spect-ctac": ["s"], "gated": ["g"], "chest": ["c"]}
+    trainer = BifurcationTrainer(groups, BifurcationSettings(steps=1, patients_per_step=4000), tmp_path)
+    assert trainer.batch(0).channels.shape == (4000, 1)
+    assert [drawn.count(name) / 4000 for name in "gsc"] == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
+
+
 def test_training_learns_where_one_left_main_divides_and_goes_on_to_the_same_weights(tmp_path):
-    groups = [[surroundings_of(a_case(seed)) for seed in range(3)]]
+    groups = {"gated": [surroundings_of(a_case(seed)) for seed in range(3)]}
 
     def trainer(steps, folder):
         settings = BifurcationSettings(steps=steps, patients_per_step=2, warmup_steps=2, checkpoint_every=4, seed=1)
