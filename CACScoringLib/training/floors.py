@@ -58,6 +58,9 @@ MEGABYTES = 40.0
 ATTENTION = 0.9
 """Share of calcified slices in which the attention is highest on calcium."""
 
+MOST_DIGITS = 9
+"""More than these are not told, however close a value comes to its floor."""
+
 
 @dataclass(frozen=True)
 class Reached:
@@ -68,11 +71,21 @@ class Reached:
     passed: bool
 
     def cells(self) -> tuple[str, str, str, str, str]:
-        """Return protocol, figure, floor, value and verdict as a table shows them."""
+        """Return protocol, figure, floor, value and verdict as a table shows them.
+
+        A value that misses its floor is told with as many digits as show it.
+        """
         floor, sign = self.floor, "at most" if self.floor.at_most else "at least"
-        value = "not measured" if self.value is None else _number(floor, self.value)
+        value, more = "not measured", 0
+        if self.value is not None:
+            while not self.passed and more < MOST_DIGITS and self._reads_like_its_floor(more):
+                more += 1
+            value = _number(floor, self.value, more)
         verdict = "reached" if self.passed else "**missed**"
         return floor.group, floor.title, f"{sign} {_number(floor, floor.limit)}", value, verdict
+
+    def _reads_like_its_floor(self, more: int) -> bool:
+        return _number(self.floor, self.value, more) == _number(self.floor, self.floor.limit, more)
 
 
 def check_floors(summary: Mapping[str, Mapping[str, Any]], floors: tuple[Floor, ...] = FLOORS) -> list[Reached]:
@@ -103,5 +116,6 @@ def _value(group: Mapping[str, Any] | None, key: str) -> float | None:
     return group[key]
 
 
-def _number(floor: Floor, value: float) -> str:
-    return f"{100 * value:.1f} %" if floor.key in SHARES else f"{value:.3f}"
+def _number(floor: Floor, value: float, more: int = 0) -> str:
+    """Return a value as a table shows it, with some digits more."""
+    return f"{100 * value:.{1 + more}f} %" if floor.key in SHARES else f"{value:.{3 + more}f}"

@@ -229,6 +229,22 @@ def test_floors_are_compared_with_what_was_reached():
     assert reached[3].cells()[3] == "not measured"
 
 
+@pytest.mark.parametrize(
+    ("key", "limit", "value", "at_most", "told"),
+    [
+        ("kappa_quadratic", 0.98, 0.97969, False, "0.9797"),
+        ("kappa_quadratic", 0.98, 0.97999, False, "0.97999"),
+        ("reclassified", 0.036, 0.03604, True, "3.604 %"),
+        ("kappa_quadratic", 0.98, 0.961, False, "0.961"),
+        ("kappa_quadratic", 0.98, 0.98004, False, "0.980"),
+    ],
+)
+def test_a_value_that_misses_its_floor_never_reads_like_it(key, limit, value, at_most, told):
+    (entry,) = check_floors({"chest": {key: value}}, (Floor("chest", key, "x", limit, at_most=at_most),))
+    assert entry.passed == (value > limit and not at_most)
+    assert entry.cells()[3] == told
+
+
 def test_every_floor_of_the_project_names_a_figure_of_the_summary():
     protocols = ("gated", "spect-ctac", "pet-ctac", "chest")
     values = ((0.0, 0.0), (20.0, 20.0), (70.0, 70.0))
