@@ -77,7 +77,8 @@ def run_training_ablation(args: argparse.Namespace) -> int:
             text, total = f"Training: {variant.title}", seeds * len(VARIANTS) * steps
             return lambda step, losses: request.report(text, before + step, total)
 
-        bundles = train_with_seeds(cases, groups, settings, request.output, seeds, resume=request.resume, tick=tick)
+        drawn = list(groups.values())
+        bundles = train_with_seeds(cases, drawn, settings, request.output, seeds, resume=request.resume, tick=tick)
         rows = compare_variants(
             wanted,
             bundles,

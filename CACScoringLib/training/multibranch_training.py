@@ -53,14 +53,11 @@ def train_multibranch(
         check_installed()
     cases, groups = load_patients(request)
     settings = replace(TrainingSettings(), steps=request.steps, seed=request.seed, device=request.device)
-    trainer = Trainer(cases, groups, settings, request.output)
+    trainer = Trainer(cases, list(groups.values()), settings, request.output)
     if request.resume:
         trainer.resume()
     trainer.run(lambda step, losses: request.report(losses_text(losses), step, request.steps))
-    beside = None
-    if bifurcation_steps > 0:
-        named = by_protocol(training_patients(request.patients))
-        beside = train_bifurcation(request, cases, named, bifurcation_steps)
+    beside = train_bifurcation(request, cases, groups, bifurcation_steps) if bifurcation_steps > 0 else None
     folder = request.bundle_folder(NAME)
     write = partial(write_trained_bundle, folder, trainer, patients=request.patients, bifurcation=beside)
     bundle = write()
@@ -71,12 +68,12 @@ def train_multibranch(
     return bundle
 
 
-def load_patients(request: TrainingRequest) -> tuple[list[TrainingCase], list[list[int]]]:
+def load_patients(request: TrainingRequest) -> tuple[list[TrainingCase], dict[str, list[int]]]:
     """Generate the training patients that are not cached yet, load all, and group them by protocol."""
     from CACScoringLib.training.cases import CASES, TrainingCase
 
     cases = [TrainingCase.load(path) for path in CASES.of_training(request)]
-    return cases, list(by_protocol(training_patients(request.patients)).values())
+    return cases, by_protocol(training_patients(request.patients))
 
 
 def losses_text(losses: dict[str, float]) -> str:

@@ -158,7 +158,8 @@ def test_the_command_writes_the_table_with_what_it_rests_on(monkeypatch, tmp_pat
         return [ROW]
 
     monkeypatch.setattr(
-        "CACScoringLib.training.multibranch_training.load_patients", lambda request: ([0] * request.patients, [[0]])
+        "CACScoringLib.training.multibranch_training.load_patients",
+        lambda request: ([0] * request.patients, {"gated": [0]}),
     )
     monkeypatch.setattr(training_ablation, "train_with_seeds", train)
     monkeypatch.setattr(training_ablation, "compare_variants", compare)
