@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial import KDTree
 from scipy.special import logit
 
 from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates
 from CACScoringLib.inference.grids import Grid
 from CACScoringLib.inference.heart import CHAMBERS
 from CACScoringLib.inference.lesions import SPECK_MM3, island_means
+from CACScoringLib.inference.noise_features import NOISE_FEATURES, noise_features
 
 LOOKED_AT = 0.03
 """Islands that the network gives less than this are not looked at again: noise and bone, by the thousand."""
@@ -30,7 +32,9 @@ AROUND_MM = 5.0
 TISSUE_HU = 40.0
 """What a lesion lies in: blood and vessel wall."""
 ALONE_MM3 = 40.0
-"""Of islands from this volume on it is not told how much other calcium there is."""
+"""Of islands from this volume on it is not told how much other calcium there is, and how near."""
+NOWHERE_MM = 400.0
+"""What stands for the distance of another lesion where there is none."""
 
 SIZE = ("size", "voxels", "long_axis", "middle_axis", "short_axis", "elongation", "length", "filled")
 DENSITY = ("peak", "high", "mean", "spread", "inner_minus_outer")
@@ -42,8 +46,8 @@ ARTERIES = ("no_artery", "in_lm", "in_lad", "in_lcx", "in_rca")
 CHAMBER = ("left_ventricle", "myocardium", "right_ventricle", "left_atrium", "right_atrium")
 PLACE = (*CHAMBER, "aortic_root", "pulmonary_artery", "up", "back", "left")
 AROUND = ("around_mean", "around_low", "around_high", "around_spread")
-SCAN = ("specks", "other_lesions", "other_specks", "largest_other", "thickness", "pixel", "kvp")
-FEATURES = (*SIZE, *DENSITY, *SECTIONS, *SAID, *ARTERIES, *PLACE, *AROUND, *SCAN)
+SCAN = ("specks", "other_lesions", "other_specks", "largest_other", "nearest_lesion", "thickness", "pixel", "kvp")
+FEATURES = (*SIZE, *DENSITY, *SECTIONS, *SAID, *ARTERIES, *PLACE, *AROUND, *SCAN, *NOISE_FEATURES)
 """Columns of ``lesion_features``."""
 
 
@@ -121,6 +125,7 @@ def lesion_features(
         _position(centre, structures, coarse),
         np.array([_around(hu, candidates.index[order[a:b]], spacing) for a, b in pairwise(starts)]),
         _scan(spacing, kvp, candidates, rows.calcium, islands),
+        noise_features(hu, spacing_mm, candidates, islands),
     ]
     return np.concatenate([c.reshape(len(islands), -1) for c in columns], axis=1).astype(np.float32)
 
@@ -251,4 +256,16 @@ def _scan(
     number = np.log1p(np.count_nonzero(speck))
     told = (np.where(small, np.log1p(np.maximum(lesions, 0.0)), 0.0), np.log1p(np.maximum(specks, 0.0)))
     same = np.tile([spacing[0], spacing[2], 120.0 if kvp is None else kvp], (len(islands), 1))
-    return np.column_stack((np.full(len(islands), number), *told, np.where(small, largest, 0.0), same))
+    nearest = np.where(small, np.log1p(_nearest_lesion(candidates, spacing, islands)), 0.0)
+    return np.column_stack((np.full(len(islands), number), *told, np.where(small, largest, 0.0), nearest, same))
+
+
+def _nearest_lesion(candidates: Candidates, spacing: np.ndarray, islands: np.ndarray) -> np.ndarray:
+    """Return how far the nearest other island is that is no speck, from middle to middle; mm, (k,)."""
+    middle = island_means(candidates.index, candidates) * spacing
+    lesions = np.flatnonzero(candidates.size_mm3 >= SPECK_MM3)
+    if not len(lesions):
+        return np.full(len(islands), NOWHERE_MM)
+    away, which = KDTree(middle[lesions]).query(middle[islands], k=[1, 2])
+    other = np.where(lesions[np.minimum(which[:, 0], len(lesions) - 1)] == islands, away[:, 1], away[:, 0])
+    return np.minimum(other, NOWHERE_MM)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from CACScoringLib.inference.bifurcation import BifurcationWeights
 from CACScoringLib.inference.lesion_classifier import LesionClassifier
 from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.models import ModelBundle, ModelError, load_weights, open_bundle, part_of, without_part
+
+if TYPE_CHECKING:
+    from CACScoringLib.networks.multibranch_unet import MultiBranchUNet
 
 CLASSIFIER = "lesions"
 """What the arrays of the lesion classifier are called in a bundle's weights."""
@@ -40,8 +43,8 @@ class LeftMainDivider:
 
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            logits = self.network(torch.from_numpy(channels[None]).to(device))["vessel"][0]
-            return torch.log_softmax(logits, dim=0).cpu().numpy()
+            logits = self.network.left_vessels(torch.from_numpy(channels[None]).to(device))
+            return torch.log_softmax(logits[0], dim=0).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +68,7 @@ class MultiBranchModel:
         """The network that sees the whole heart."""
         import torch
 
-        from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
-
-        config = self.bundle.settings["network"]
-        network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
-        network.load_state_dict(whole_heart(self.weights))
+        network = whole_heart_network(self.bundle, self.weights)
         return network.to(self.device, memory_format=torch.channels_last_3d).eval()
 
     @cached_property
@@ -122,6 +121,15 @@ def load_model(bundle: ModelBundle, device: str = "cpu") -> MultiBranchModel:
 def _load(folder: Path, sha256: str, device: str) -> MultiBranchModel:
     bundle = open_bundle(folder)
     return MultiBranchModel(bundle, load_weights(bundle, device), device)
+
+
+def whole_heart_network(bundle: ModelBundle, weights: dict) -> MultiBranchUNet:
+    """Return the network that sees the whole heart, built from a bundle's settings and weights."""
+    from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
+
+    network = MultiBranchUNet(MultiBranchConfig.from_dict(bundle.settings["network"]))
+    network.load_state_dict(whole_heart(weights))
+    return network
 
 
 def whole_heart(weights: dict) -> dict:

@@ -84,7 +84,13 @@ class BifurcationUNet(nn.Module):
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the logits ``vessel`` (N, 3, z, y, x) and ``artery`` (N, 5, z, y, x)."""
         features = self.features(x)
-        return {
-            name: functional.interpolate(head(features), scale_factor=FOLD, mode="trilinear", align_corners=False)
-            for name, head in (("vessel", self.vessel), ("artery", self.artery))
-        }
+        return {"vessel": _unfolded(self.vessel(features)), "artery": _unfolded(self.artery(features))}
+
+    def left_vessels(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the logits ``vessel`` alone: what a prediction needs."""
+        return _unfolded(self.vessel(self.features(x)))
+
+
+def _unfolded(logits: torch.Tensor) -> torch.Tensor:
+    """Return logits at the resolution of the crop."""
+    return functional.interpolate(logits, scale_factor=FOLD, mode="trilinear", align_corners=False)

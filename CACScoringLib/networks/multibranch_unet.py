@@ -10,6 +10,7 @@ arteries run, which the calcium branches are told.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -47,6 +48,11 @@ class MultiBranchConfig:
     def as_dict(self) -> dict[str, object]:
         """Return the configuration as the bundle's metadata stores it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, object]) -> MultiBranchConfig:
+        """Read what ``as_dict`` has written."""
+        return cls(**{**entries, "channels": tuple(entries["channels"])})
 
 
 def _unit(cin: int, cout: int, stride: int = 1, subunits: int = 2) -> ResidualUnit:

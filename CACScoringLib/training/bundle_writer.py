@@ -66,15 +66,15 @@ DIVIDES = """A second network, a 3-D U-Net on 24x48x48 voxels round the calcium 
   patients, calcified or not."""
 DOES_NOT_DIVIDE = "No second network says where the left main divides."
 SECOND_LOOK = """A classifier of {trees} boosted trees looks again at every lesion that the network gives 3 % or
-  more: size, shape, density, surroundings, what the network says, and the rest of the scan. It learned from other
-  synthetic patients (seeds from 60000) than the network; those with a stent count little, since there are far more of
-  them than in any cohort."""
+  more: size, shape, density, surroundings, what the network says, the rest of the scan, and how it stands out of the
+  noise. It learned from other synthetic patients (seeds from 60000) than the network; those with a stent count little,
+  since there are far more of them than in any cohort."""
 NO_SECOND_LOOK = "No classifier looks again at whole lesions."
 CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
   speck below 8 mm3 from {settings.speck_probability} (more in scans with many); a part of another lesion joins the
   coronaries from {settings.joins_mm3:g} mm3 on; the odds of LM are taken {settings.left_main_odds} times against what
   is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have
-  the smallest mean error of ln(1 + Agatston), total and vessels (within 2 %, the best ICC of LM), on {patients}
+  the smallest mean error of ln(1 + Agatston), total and vessels (within 1 %, the best ICC of LM), on {patients}
   synthetic patients of their own (seeds from 800000)."""
 REVIEWED = """
 - Uncertainty: probability of each risk category, calibrated on the same {patients} synthetic patients (expected

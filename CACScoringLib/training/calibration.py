@@ -25,7 +25,7 @@ TRIED: tuple[DecisionSettings, ...] = tuple(
     for joins in (JOINS_MM3, 0.0)
     for values in product((0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 0.9), (0.2, 0.5, 1.0), (0.4, 0.6, 1.0))
 )
-EQUAL = 0.02
+EQUAL = 0.01
 """Errors that differ by at most this share count as equal."""
 
 

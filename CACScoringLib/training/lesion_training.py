@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 REPEATS = 3
 """Fits that are averaged; they draw other features for each split."""
-TREES = 300
+TREES = 400
 """Trees of a fit."""
-RATE, LEAVES, LEAST_ISLANDS, SHRINKAGE, SHARE_OF_FEATURES = 0.05, 12, 15, 5.0, 0.4
+RATE, LEAVES, LEAST_ISLANDS, SHRINKAGE, SHARE_OF_FEATURES = 0.05, 20, 15, 5.0, 0.4
 LARGER_WEIGHS_MM3 = 10.0
 LARGEST_WEIGHT_MM3 = 300.0
 """Between these volumes an island weighs with the square root of its size: errors of large ones cost a score more."""

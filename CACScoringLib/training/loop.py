@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from CACScoringLib.inference.grids import Grid, resample_linear
-from CACScoringLib.methods.multibranch_model import whole_heart
+from CACScoringLib.methods.multibranch_model import whole_heart_network
 from CACScoringLib.models import ModelBundle, load_weights
 from CACScoringLib.networks.multibranch_unet import MultiBranchConfig, MultiBranchUNet
 from CACScoringLib.training.cases import TrainingCase
@@ -206,10 +206,7 @@ def starting_network(start: ModelBundle | None) -> MultiBranchUNet:
     """Return a new network, or that of a bundle with its weights."""
     if start is None:
         return MultiBranchUNet(MultiBranchConfig())
-    config = start.settings["network"]
-    network = MultiBranchUNet(MultiBranchConfig(**{**config, "channels": tuple(config["channels"])}))
-    network.load_state_dict(whole_heart(load_weights(start)))
-    return network
+    return whole_heart_network(start, load_weights(start))
 
 
 def costs(

@@ -8,10 +8,12 @@ from CACScoringLib.inference.grids import Grid, ct_grid
 from CACScoringLib.inference.lesion_features import (
     ALONE_MM3,
     FEATURES,
+    NOWHERE_MM,
     CandidateRows,
     islands_to_look_at,
     lesion_features,
 )
+from CACScoringLib.inference.noise_features import MATCHED, MATCHED_RANK, NOISE
 
 SPACING = (2.0, 0.5, 0.5)
 COARSE = Grid((4.0, 4.0, 4.0), (0.0, 0.0, 0.0), (10, 10, 20))
@@ -126,7 +128,19 @@ def test_islands_are_measured_alike_alone_and_together():
     alone = measured(hu)[0]
     hu[15, 60:64, 100:130] = 250
     together = measured(hu)[0]
-    of_scan = {"specks", "other_lesions", "other_specks", "largest_other"}
+    of_scan = {"specks", "other_lesions", "other_specks", "largest_other", *MATCHED, *MATCHED_RANK, *NOISE}
     assert {k: v for k, v in alone.items() if k not in of_scan} == pytest.approx(
         {k: v for k, v in together.items() if k not in of_scan}
     )
+
+
+def test_small_islands_are_told_how_near_another_lesion_is():
+    hu = a_scan()
+    hu[10, 40, 20:22] = 200  # a speck
+    hu[10, 40, 60:80] = 300  # a lesion of 10 mm3, 24.5 mm away
+    speck, lesion = measured(hu)
+    assert np.expm1(speck["nearest_lesion"]) == pytest.approx(24.5)
+    assert np.expm1(lesion["nearest_lesion"]) == pytest.approx(NOWHERE_MM)
+    hu[10, 38:46, 60:80] = 300
+    large, _ = measured(hu)
+    assert large["nearest_lesion"] == 0.0
