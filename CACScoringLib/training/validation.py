@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     OptionsOf = Callable[[str, int], PhantomOptions]
 
 
-VERSION = 2
+VERSION = 3
 """Of what is kept of a patient; files of another version are not used."""
 
 
