@@ -12,12 +12,12 @@ from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.methods.multibranch_model import BIFURCATION, CLASSIFIER
 from CACScoringLib.models import ModelBundle, write_bundle
+from CACScoringLib.training.calibration import EQUAL, DecisionChoice
 
 if TYPE_CHECKING:
     from CACScoringLib.inference.lesion_classifier import LesionClassifier
     from CACScoringLib.networks.bifurcation import BifurcationConfig
     from CACScoringLib.training.bifurcation_training import BifurcationTrainer
-    from CACScoringLib.training.calibration import DecisionChoice
     from CACScoringLib.training.loop import Trainer
     from CACScoringLib.training.uncertainty_fit import UncertaintyFit
 
@@ -74,7 +74,7 @@ CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probab
   speck below 8 mm3 from {settings.speck_probability} (more in scans with many); a part of another lesion joins the
   coronaries from {settings.joins_mm3:g} mm3 on; the odds of LM are taken {settings.left_main_odds} times against what
   is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have
-  the smallest mean error of ln(1 + Agatston), total and vessels (within 1 %, the best ICC of LM), on {patients}
+  the smallest mean error of ln(1 + Agatston), total and vessels (within {equal:g} %, the best ICC of LM), on {patients}
   synthetic patients of their own (seeds from 800000)."""
 REVIEWED = """
 - Uncertainty: probability of each risk category, calibrated on the same {patients} synthetic patients (expected
@@ -184,7 +184,8 @@ def decision_words(choice: DecisionChoice | None) -> str:
     """Say in the card what a lesion needs, and how that was chosen."""
     if choice is None:
         return NOT_CHOSEN
-    words = CHOSEN.format(settings=choice.settings, patients=choice.patients, tried=len(choice.error))
+    tried = len(choice.error)
+    words = CHOSEN.format(settings=choice.settings, patients=choice.patients, tried=tried, equal=100 * EQUAL)
     return words + _review_words(choice.uncertainty)
 
 
