@@ -104,7 +104,7 @@ def _covariance(hu: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     tried = np.random.default_rng(0).integers(int(room.prod()), size=TRIED_PLACES)
     places = np.stack(np.unravel_index(tried, room), axis=1) + reach
     places = places[_between(hu[tuple(places.T)], TISSUE_HU)]
-    values = hu[tuple((places[:, None] + offsets).transpose(2, 0, 1))].astype(np.float64)
+    values = _at(hu, places[:, None] + offsets)
     soft = _between(values, TISSUE_HU).mean(axis=1) >= TISSUE_SHARE
     soft &= _between(values.mean(axis=1), TISSUE_MEAN_HU)
     values = values[soft]
@@ -121,6 +121,10 @@ def _between(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
 
 def _patches(hu: np.ndarray, places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Return what lies round places, less its mean; beyond the border what lies at it goes on."""
-    at = np.clip(places[:, None] + offsets, 0, np.array(hu.shape) - 1)
-    values = hu[tuple(at.transpose(2, 0, 1))].astype(np.float64)
+    values = _at(hu, np.clip(places[:, None] + offsets, 0, np.array(hu.shape) - 1))
     return values - values.mean(axis=1, keepdims=True)
+
+
+def _at(hu: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the HU at voxels (n, k, 3): float64 (n, k)."""
+    return hu[tuple(places.transpose(2, 0, 1))].astype(np.float64)

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from CACScoringLib.inference.candidates import CANDIDATE_HU, Candidates
-from CACScoringLib.inference.lesions import SPECK_MM3
+from CACScoringLib.inference.lesions import SPECK_MM3, island_sums
 from CACScoringLib.inference.matched_filter import SPOTS, matched_filter
 
 BLURS_MM = (0.7, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
@@ -68,10 +68,8 @@ class _Islands:
 
     def mean_place(self, weight: np.ndarray) -> np.ndarray:
         """Return the middle of each island, its voxels weighted; float64 (count, 3), in voxels."""
-        lesion, count = self.candidates.lesion, self.candidates.count
-        total = np.maximum(np.bincount(lesion, weights=weight, minlength=count), 1e-9)
-        axes = (np.bincount(lesion, weights=axis * weight, minlength=count) for axis in self.candidates.index.T)
-        return np.stack([axis / total for axis in axes], axis=1)
+        sums = island_sums(np.column_stack((self.candidates.index * weight[:, None], weight)), self.candidates)
+        return sums[:, :3] / np.maximum(sums[:, 3:], 1e-9)
 
     @cached_property
     def top(self) -> np.ndarray:
@@ -131,7 +129,9 @@ def noise_features(
     find = matched_filter(box, spacing)
     seen = ((every.top >= low) & (every.top < high)).all(axis=1)
     specks = np.flatnonzero(seen & every.speck)
-    answer = find(every.top[islands] - low)
+    wanted = np.union1d(islands, specks)
+    answers = find(every.top[wanted] - low)
+    answer, of_specks = (answers[np.searchsorted(wanted, some)] for some in (islands, specks))
     of_middle = find(np.round(middle).astype(np.int64))[:, COMPARED_SPOTS]
     same = np.tile([find.noise_hu, *find.correlation], (len(islands), 1))
     own = np.column_stack((every.peak[islands] / find.noise_hu, every.mass(CANDIDATE_HU)[islands]))
@@ -143,7 +143,7 @@ def noise_features(
         same,
         own,
         _ranks(every, islands),
-        _matched_ranks(answer, find(every.top[specks] - low), every.speck[islands]),
+        _matched_ranks(answer, of_specks, every.speck[islands]),
     ]
     return np.concatenate(columns, axis=1)
 

@@ -5,6 +5,7 @@ import pytest
 
 from CACScoringLib.inference.candidates import Candidates, find_candidates
 from CACScoringLib.inference.grids import ct_grid
+from CACScoringLib.inference.lesions import SPECK_MM3
 from CACScoringLib.inference.noise_features import BLURS_MM, NEAR_MM, NOISE_FEATURES, noise_features
 
 SPACING = (3.0, 1.0, 1.0)
@@ -74,6 +75,19 @@ def test_other_specks_say_how_rare_an_island_is():
     assert [row["near_specks"] for row in rows] == [0.0] * 4
     assert rows[3]["better_matched_1"] == 0.0
     assert max(row["share_better_matched_1"] for row in rows) == 1.0
+
+
+def test_each_of_many_specks_has_a_rank_of_its_own_whichever_are_asked_about():
+    hu = noisy(seed=3, sd=28.0)
+    hu[np.random.default_rng(5).random(SHAPE) < 0.004] = 131
+    candidates = find_candidates(hu, ct_grid(hu.shape, SPACING))
+    column = NOISE_FEATURES.index("better_matched_1")
+    every = noise_features(hu, SPACING, candidates, np.arange(candidates.count))[:, column]
+    ranks = np.expm1(every[candidates.size_mm3 < SPECK_MM3])
+    assert len(ranks) > 100
+    np.testing.assert_allclose(np.sort(ranks), np.arange(len(ranks)), atol=1e-6)
+    some = np.array([0, *range(1, candidates.count, 7), candidates.count - 1])
+    np.testing.assert_allclose(noise_features(hu, SPACING, candidates, some)[:, column], every[some])
 
 
 def test_neighbours_are_counted_within_their_reach():
