@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from CACScoringLib.training.cases import TrainingCase
 
 NAME = "multibranch-unet"
-BIFURCATION_STEPS = 5000
+BIFURCATION_STEPS = 8000
 """Of the network that says where the left main divides."""
 
 
