@@ -224,6 +224,17 @@ class Page:
             kept = kept.rpartition(" ")[0] if " " in kept else kept[:-1]
         return kept + " …"
 
+    def lines(self, words: str, width: float, size: float) -> list[str]:
+        """Return ``words`` broken at blanks into lines that fit into ``width`` pixels; a longer word is cut."""
+        out: list[str] = []
+        for word in words.split():
+            longer = f"{out[-1]} {word}" if out else word
+            if out and self.text_width(longer, size) <= width:
+                out[-1] = longer
+            else:
+                out.append(self.shorten(word, width, size))
+        return out
+
     def rgb(self) -> np.ndarray:
         """Return the page as drawn: uint8, shape (height, width, 3)."""
         self._place_pixels()

@@ -133,9 +133,9 @@ def render_overview(
     rows = -(-len(shown.slices) // columns)
     grid_width = columns * (TILE_PX + GAP_PX) - GAP_PX
     left_out = f"{choice.left_out} more calcified slices are not shown." if choice.left_out else ""
-    notes = notes_of(scores, left_out)
-    footer = 34 + 20 * len(notes)
     width = max(grid_width, MINIMUM_WIDTH_PX) + 2 * MARGIN_PX
+    notes = footer_lines(notes_of(scores, left_out), width)
+    footer = 34 + 20 * len(notes)
     page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + footer)
     draw_header(page, scores)
     left = (width - grid_width) // 2
@@ -213,10 +213,16 @@ def notes_of(scores: Mapping[str, Any], left_out: str = "") -> list[tuple[str, o
     return notes
 
 
-def draw_footer(page: Page, notes: list[tuple[str, object]]) -> None:
-    """Write the notes and the research-use line at the bottom."""
+def footer_lines(notes: list[tuple[str, object]], width: int) -> list[tuple[str, object]]:
+    """Return the notes in lines that fit a page of ``width`` pixels: a warning is never cut short."""
+    page = Page(width, 1)
+    return [(line, color) for words, color in notes for line in page.lines(words, width - 2 * MARGIN_PX, 10.5)]
+
+
+def draw_footer(page: Page, lines: list[tuple[str, object]]) -> None:
+    """Write the lines of the notes, and that of research use, at the bottom."""
     y = page.height - 14
     page.text(MARGIN_PX, y, RESEARCH_USE_ONLY, size=10.5, color=TEXT, weight="bold")
-    for words, color in reversed(notes):
+    for words, color in reversed(lines):
         y -= 20
-        page.text(MARGIN_PX, y, page.shorten(words, page.width - 2 * MARGIN_PX, 10.5), size=10.5, color=color)
+        page.text(MARGIN_PX, y, words, size=10.5, color=color)

@@ -22,6 +22,7 @@ from CACScoringLib.report.overview import (
     draw_footer,
     draw_header,
     draw_orientation,
+    footer_lines,
     notes_of,
     slices_without_calcium,
 )
@@ -62,8 +63,9 @@ def render_overview_without_labels(
     rows = -(-len(shown) // columns)
     grid_width = columns * (TILE_PX + GAP_PX) - GAP_PX
     words = NO_ATTENTION_WORDS if prediction.attention is None else ATTENTION_WORDS
-    notes = [(words, FAINT), *notes_of(scores, f"{more} more slices are not shown." if more else "")]
     width = max(grid_width, MINIMUM_WIDTH_PX) + 2 * MARGIN_PX
+    told = notes_of(scores, f"{more} more slices are not shown." if more else "")
+    notes = footer_lines([(words, FAINT), *told], width)
     page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + 34 + 20 * len(notes))
     draw_header(page, scores)
     left = (width - grid_width) // 2

@@ -9,7 +9,7 @@ import pytest
 
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.report.drawing import Page, outlined_tile, slice_view
-from CACScoringLib.report.overview import choose_slices, render_overview, write_overview
+from CACScoringLib.report.overview import MARGIN_PX, choose_slices, render_overview, write_overview
 from CACScoringLib.vocabulary import LABEL_BY_NAME, NonCoronary, Vessel
 
 
@@ -134,6 +134,24 @@ def test_slices_left_out_and_warnings_are_told() -> None:
     words = page_texts(render_overview(ct, labels, scores, limit=4))
     assert "6 more calcified slices are not shown." in words
     assert "Warning: The tube voltage is unknown." in words
+
+
+def test_a_long_warning_is_broken_into_lines_and_never_cut_short() -> None:
+    ct = a_ct()
+    labels = no_labels(ct)
+    labels[3, 100, 100] = Vessel.LAD
+    doubts = "their category has a low probability, " * 6
+    message = f"Look at the lesions: {doubts}calibrated on synthetic patients only."
+    scores = some_scores()
+    scores["findings"] = []
+    short = render_overview(ct, labels, scores)
+    scores["findings"] = [{"severity": "warning", "code": "needs-review", "message": message}]
+    page = render_overview(ct, labels, scores)
+    lines = [line for line in page_texts(page) if line not in page_texts(short)]
+    assert len(lines) > 1
+    assert " ".join(reversed(lines)) == f"Warning: {message}"  # written from the bottom up
+    assert page.height == short.height + 20 * len(lines)
+    assert all(page.text_width(line, 10.5) <= page.width - 2 * MARGIN_PX for line in lines)
 
 
 def test_the_png_is_written_quickly_and_as_large_as_the_page(tmp_path) -> None:

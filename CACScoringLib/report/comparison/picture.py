@@ -14,14 +14,19 @@ from CACScoringLib.report.comparison.result import Comparison, MethodResult
 from CACScoringLib.report.comparison.slices import coronary_by_slice
 from CACScoringLib.report.counted import counted_labels
 from CACScoringLib.report.drawing import FAINT, TEXT, WARNING_COLOR, Page, View, heated_tile, outlined_tile, slice_view
-from CACScoringLib.report.overview import choose_slices, slices_without_calcium
-from CACScoringLib.report.words import RESEARCH_USE_ONLY, number
+from CACScoringLib.report.overview import (
+    MARGIN_PX,
+    choose_slices,
+    draw_footer,
+    footer_lines,
+    slices_without_calcium,
+)
+from CACScoringLib.report.words import number
 from CACScoringLib.vocabulary import CORONARY_LABELS, LABEL_BY_VALUE
 
 TILE_PX = 260
 GAP_PX = 6
 CAPTION_PX = 24
-MARGIN_PX = 24
 HEADER_PX = 150
 MINIMUM_COLUMNS = 3
 """The header needs the width of as many tiles."""
@@ -51,8 +56,8 @@ def render_comparison(ct: CTVolume, compared: Comparison, limit: int = MOST_ROWS
     box = _heart_box(columns)
     chosen, left_out = _chosen_slices(ct, compared, union, box, limit)
     view = slice_view(ct, union, box, TILE_PX)
-    notes = _notes(compared, left_out)
     width = max(len(columns), MINIMUM_COLUMNS) * (TILE_PX + GAP_PX) - GAP_PX + 2 * MARGIN_PX
+    notes = footer_lines(_notes(compared, left_out), width)
     page = Page(width, HEADER_PX + len(chosen) * (TILE_PX + CAPTION_PX + GAP_PX) + 40 + 20 * len(notes))
     page.text(MARGIN_PX, 36, "Methods compared", size=20, weight="bold")
     source = str(compared.acquisition.source or "")
@@ -68,7 +73,7 @@ def render_comparison(ct: CTVolume, compared: Comparison, limit: int = MOST_ROWS
             labels = shown.get(row.name)
             page.image(x, y + CAPTION_PX, _tile(ct, row, labels, z, view, highest))
             _caption(page, x, y, z, None if labels is None else labels[z], by_slice.get(z))
-    _draw_footer(page, notes)
+    draw_footer(page, notes)
     return page
 
 
@@ -186,11 +191,3 @@ def _notes(compared: Comparison, left_out: int) -> list[tuple[str, object]]:
     notes += [(f"{row.name}: {row.failure.message}", WARNING_COLOR) for row in compared.methods if row.failure]
     notes.append((f"Preset {compared.preset['name']}, threshold {compared.preset['threshold_hu']:.4g} HU.", FAINT))
     return notes
-
-
-def _draw_footer(page: Page, notes: list[tuple[str, object]]) -> None:
-    y = page.height - 14
-    page.text(MARGIN_PX, y, RESEARCH_USE_ONLY, size=10.5, weight="bold")
-    for words, color in reversed(notes):
-        y -= 20
-        page.text(MARGIN_PX, y, page.shorten(words, page.width - 2 * MARGIN_PX, 10.5), size=10.5, color=color)
