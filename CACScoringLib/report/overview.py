@@ -34,6 +34,10 @@ TILE_PX = 300
 GAP_PX = 6
 CAPTION_PX = 26
 MARGIN_PX = 24
+NOTE_SIZE, LINE_PX = 10.5, 20
+"""Of the text below the slices, and from one line of it to the next."""
+FOOTER_PX = 34
+"""Below the slices, without notes."""
 HEADER_PX = 166
 MINIMUM_WIDTH_PX = 930
 """Wide enough for the header when only one or two slices are shown."""
@@ -135,7 +139,7 @@ def render_overview(
     left_out = f"{choice.left_out} more calcified slices are not shown." if choice.left_out else ""
     width = max(grid_width, MINIMUM_WIDTH_PX) + 2 * MARGIN_PX
     notes = footer_lines(notes_of(scores, left_out), width)
-    footer = 34 + 20 * len(notes)
+    footer = FOOTER_PX + LINE_PX * len(notes)
     page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + footer)
     draw_header(page, scores)
     left = (width - grid_width) // 2
@@ -214,15 +218,15 @@ def notes_of(scores: Mapping[str, Any], left_out: str = "") -> list[tuple[str, o
 
 
 def footer_lines(notes: list[tuple[str, object]], width: int) -> list[tuple[str, object]]:
-    """Return the notes in lines that fit a page of ``width`` pixels: a warning is never cut short."""
-    page = Page(width, 1)
-    return [(line, color) for words, color in notes for line in page.lines(words, width - 2 * MARGIN_PX, 10.5)]
+    """Return the notes in lines that fit a page of ``width`` pixels: only a word that is longer is cut."""
+    page, room = Page(width, 1), width - 2 * MARGIN_PX
+    return [(line, color) for words, color in notes for line in page.lines(words, room, NOTE_SIZE)]
 
 
 def draw_footer(page: Page, lines: list[tuple[str, object]]) -> None:
     """Write the lines of the notes, and that of research use, at the bottom."""
     y = page.height - 14
-    page.text(MARGIN_PX, y, RESEARCH_USE_ONLY, size=10.5, color=TEXT, weight="bold")
+    page.text(MARGIN_PX, y, RESEARCH_USE_ONLY, size=NOTE_SIZE, color=TEXT, weight="bold")
     for words, color in reversed(lines):
-        y -= 20
-        page.text(MARGIN_PX, y, words, size=10.5, color=color)
+        y -= LINE_PX
+        page.text(MARGIN_PX, y, words, size=NOTE_SIZE, color=color)

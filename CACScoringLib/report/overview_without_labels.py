@@ -13,8 +13,10 @@ from CACScoringLib.report.attention import heat_of_slice
 from CACScoringLib.report.drawing import FAINT, TEXT, Page, View, heated_tile, slice_view
 from CACScoringLib.report.overview import (
     CAPTION_PX,
+    FOOTER_PX,
     GAP_PX,
     HEADER_PX,
+    LINE_PX,
     MARGIN_PX,
     MINIMUM_WIDTH_PX,
     TILE_PX,
@@ -66,7 +68,7 @@ def render_overview_without_labels(
     width = max(grid_width, MINIMUM_WIDTH_PX) + 2 * MARGIN_PX
     told = notes_of(scores, f"{more} more slices are not shown." if more else "")
     notes = footer_lines([(words, FAINT), *told], width)
-    page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + 34 + 20 * len(notes))
+    page = Page(width, HEADER_PX + rows * (TILE_PX + CAPTION_PX + GAP_PX) + FOOTER_PX + LINE_PX * len(notes))
     draw_header(page, scores)
     left = (width - grid_width) // 2
     known = {row["slice"]: row for row in scores["slices"]}

@@ -15,6 +15,7 @@ from CACScoringLib.report.comparison.slices import coronary_by_slice
 from CACScoringLib.report.counted import counted_labels
 from CACScoringLib.report.drawing import FAINT, TEXT, WARNING_COLOR, Page, View, heated_tile, outlined_tile, slice_view
 from CACScoringLib.report.overview import (
+    LINE_PX,
     MARGIN_PX,
     choose_slices,
     draw_footer,
@@ -58,7 +59,7 @@ def render_comparison(ct: CTVolume, compared: Comparison, limit: int = MOST_ROWS
     view = slice_view(ct, union, box, TILE_PX)
     width = max(len(columns), MINIMUM_COLUMNS) * (TILE_PX + GAP_PX) - GAP_PX + 2 * MARGIN_PX
     notes = footer_lines(_notes(compared, left_out), width)
-    page = Page(width, HEADER_PX + len(chosen) * (TILE_PX + CAPTION_PX + GAP_PX) + 40 + 20 * len(notes))
+    page = Page(width, HEADER_PX + len(chosen) * (TILE_PX + CAPTION_PX + GAP_PX) + 40 + LINE_PX * len(notes))
     page.text(MARGIN_PX, 36, "Methods compared", size=20, weight="bold")
     source = str(compared.acquisition.source or "")
     room = width - 3 * MARGIN_PX - page.text_width("Methods compared", 20, "bold")
