@@ -16,7 +16,6 @@ from CACScoringLib.phantom.coronaries import Branch, build_tree
 from CACScoringLib.phantom.heart import build_heart
 from CACScoringLib.phantom.noise import add_noise
 from CACScoringLib.phantom.patient import PatientTruth, PhantomOptions, SyntheticPatient
-from CACScoringLib.phantom.protocols import PRIORS
 from CACScoringLib.phantom.rendering import paint_cords
 from CACScoringLib.phantom.scanner import Scanner, draw_scanner
 from CACScoringLib.phantom.target import Image, Imager, combine, reach_target
@@ -179,11 +178,11 @@ def anatomy_in(box: Box, seed: int, wide: bool) -> tuple[Anatomy, np.ndarray]:
 def scanner_of(ct: CTVolume, seed: int, protocol: str, fwhm_mm: float | None) -> Scanner:
     """Return an acquisition of a protocol with what is known of a scan put in."""
     known = ct.acquisition
-    scanner = draw_scanner(seed, protocol, ct.shape[2], wide=False)
+    scanner = draw_scanner(seed, protocol, ct.shape[2], wide=False, gated=known.gated)
     return replace(
         scanner,
         kvp=float(known.kvp or scanner.kvp),
-        gated=PRIORS[protocol].gated if known.gated is None else bool(known.gated),
+        gated=scanner.gated if known.gated is None else bool(known.gated),
         thickness=float(known.slice_thickness_mm or ct.spacing_mm[0]),
         increment=float(ct.spacing_mm[0]),
         fov=float(ct.spacing_mm[2] * ct.shape[2]),

@@ -18,6 +18,9 @@ from CACScoringLib.phantom.protocols import (
     SHARP_NOISE,
     SHARP_NOISE_PEAK,
     SHARP_PLATEAU,
+    TRIGGERED,
+    TRIGGERED_FRACTION,
+    Prior,
     Spread,
 )
 
@@ -96,11 +99,15 @@ def render_columns(scanner: Scanner) -> int:
     return min(round(scanner.fov / pixel), scanner.matrix)
 
 
-def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool) -> Scanner:
-    """Draw an acquisition of a protocol; ``wide`` randomises past what is usual."""
+def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool, gated: bool | None = None) -> Scanner:
+    """Draw an acquisition of a protocol; ``wide`` randomises past what is usual.
+
+    Where a protocol has ECG-triggered scans beside others (``spect-ctac``), ``gated`` says which; None draws that as
+    well.
+    """
     if protocol not in PROTOCOLS:
         raise ValueError(f"the protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
-    rng, prior = stream(seed, "scanner", protocol), PRIORS[protocol]
+    rng, prior = stream(seed, "scanner", protocol), _prior_of(seed, protocol, gated)
     wider = WIDER if wide else 1.0
 
     def spread(values: Spread) -> float:
@@ -142,6 +149,13 @@ def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool) -> Scanner:
         offset=(normal(rng, 0.0, 8.0 * wider), normal(rng, 0.0, 7.0 * wider)),
         seed=seed,
     )
+
+
+def _prior_of(seed: int, protocol: str, gated: bool | None) -> Prior:
+    """Return the ranges to draw from; which, if there are two, is drawn from a stream of its own."""
+    if protocol in TRIGGERED and gated is None:
+        gated = chance(stream(seed, "triggered", protocol), TRIGGERED_FRACTION)
+    return TRIGGERED[protocol] if protocol in TRIGGERED and gated else PRIORS[protocol]
 
 
 def _pick(rng: np.random.Generator, weights: list[float]) -> int:

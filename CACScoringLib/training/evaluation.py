@@ -23,6 +23,7 @@ SCHEME = "spect-pet-4"
 ROWS = "patients.jsonl"
 CODE = ("ct", "inference", "methods", "networks", "phantom", "scoring", "training/patient_result.py")
 """What a patient's result depends on besides the model."""
+KINDS = {True: "ECG-gated", False: "not gated"}
 Result = TypeVar("Result")
 
 
@@ -167,10 +168,13 @@ def one_thread() -> None:
 
 
 def summarize(results: list[PatientResult]) -> dict[str, dict]:
-    """Return the figures of all patients and of every protocol."""
+    """Return the figures of all patients and of every protocol; of its gated and other scans, where it has both."""
     groups = {"all": results}
     for protocol in sorted({r.protocol for r in results}):
         groups[protocol] = [r for r in results if r.protocol == protocol]
+        kinds = {title: [r for r in groups[protocol] if r.gated is kind] for kind, title in KINDS.items()}
+        if all(kinds.values()):
+            groups |= {f"{protocol}, {title}": of_kind for title, of_kind in kinds.items()}
     return {name: summarize_group(group) for name, group in groups.items()}
 
 

@@ -46,6 +46,8 @@ class PatientResult:
         5 % and 95 % quantile of the total; empty where the model does not say.
     needs_review : bool or None
         The flag; None where the model does not say.
+    gated : bool or None
+        Whether the scan was ECG-gated; None where that is not known.
     """
 
     protocol: str
@@ -62,6 +64,7 @@ class PatientResult:
     category_probability: dict[str, float] = field(default_factory=dict)
     agatston_interval: tuple[float, ...] = ()
     needs_review: bool | None = None
+    gated: bool | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the fields as the evaluation's files write them."""
@@ -166,6 +169,7 @@ def judged(
             lesions_right_vessel=None,
             false_lesions=None,
             seconds=ran.seconds,
+            gated=ct.acquisition.gated,
         )
     result = compared(
         protocol, seed, ct, truth, said.labels, ran.score, scheme=scheme, seconds=ran.seconds, reference=reference
@@ -239,6 +243,7 @@ def compared(
         lesions_right_vessel=counts[2],
         false_lesions=counts[3],
         seconds=seconds,
+        gated=ct.acquisition.gated,
     )
 
 
