@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="what the patient has for certain: stent, bypass-clips, aortic-root, mitral-annulus, ...",
     )
+    parser.add_argument(
+        "--gated",
+        action=argparse.BooleanOptionalAction,
+        help="an ECG-gated scan or another, of a protocol that has both: spect-ctac (default: the seed decides)",
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing")
 
 
@@ -48,14 +53,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"The output folder '{args.output}' cannot be made: there is a file of that name.")
     from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
     from CACScoringLib.phantom.mimics import MAKERS
+    from CACScoringLib.phantom.protocols import gated_kinds
 
     mimics = listed(args.mimics)
     unknown = [name for name in mimics if name not in MAKERS]
     if unknown:
         raise UsageError(f"There is no '{unknown[0]}' to give a patient: choose of {', '.join(MAKERS)}.")
+    if args.gated not in (None, *gated_kinds(args.protocol)):
+        never, option = ("never", "--gated") if args.gated else ("always", "--no-gated")
+        raise UsageError(f"{args.protocol} scans are {never} ECG-gated: leave out {option}.")
     with progress_bar(not args.quiet) as progress:
         progress(0.1, f"Making synthetic patient {args.seed} ({args.protocol})")
-        patient = synthesize(seed=args.seed, protocol=args.protocol, options=PhantomOptions(mimics=mimics))
+        options = PhantomOptions(mimics=mimics, gated=args.gated)
+        patient = synthesize(seed=args.seed, protocol=args.protocol, options=options)
         progress(0.8, "Writing")
         write_patient(patient, args.output, args.format)
     if not args.quiet:

@@ -21,6 +21,7 @@ class PhantomOptions:
     target_agatston : lowest and highest total Agatston wanted, or None for the population's spread
     matrix : pixels along one side of a slice
     mimics : names of ``mimics.MAKERS`` that the patient has for certain, such as ``stent``
+    gated : whether the scan is ECG-gated, where a protocol has both kinds (``spect-ctac``); None: as drawn
     """
 
     zero_fraction: float = 1.0 / 3.0
@@ -28,6 +29,7 @@ class PhantomOptions:
     target_agatston: tuple[float, float] | None = None
     matrix: int = 512
     mimics: tuple[str, ...] = ()
+    gated: bool | None = None
 
 
 @dataclass(frozen=True)

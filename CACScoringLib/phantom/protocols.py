@@ -145,3 +145,12 @@ SHARP_BLUR: Spread = (1.05, 0.12, 0.8, 1.4)
 SHARP_NOISE_PEAK: Spread = (0.43, 0.07, 0.3, 0.7)
 PLATEAU, SHARP_PLATEAU = (0.0, 0.5), (0.2, 0.8)
 """Width of the band of highest noise power as a share of its middle: 0.2 and 0.65 in the two real scans."""
+
+
+def gated_kinds(protocol: str) -> tuple[bool, ...]:
+    """Return which scans a protocol has: ECG-gated ones, others, or both.
+
+    >>> gated_kinds("chest"), gated_kinds("spect-ctac")
+    ((False,), (False, True))
+    """
+    return (PRIORS[protocol].gated, *((True,) if protocol in TRIGGERED else ()))

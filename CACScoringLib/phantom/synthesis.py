@@ -15,6 +15,7 @@ from CACScoringLib.phantom.deposits import Site
 from CACScoringLib.phantom.heart import build_heart
 from CACScoringLib.phantom.mimics import draw_mimics
 from CACScoringLib.phantom.patient import PatientTruth, PhantomOptions, SyntheticPatient
+from CACScoringLib.phantom.protocols import gated_kinds
 from CACScoringLib.phantom.rendering import finish, render_anatomy
 from CACScoringLib.phantom.scanner import Scanner, draw_scanner, scan_grid
 from CACScoringLib.phantom.streaks import add_streaks
@@ -39,10 +40,17 @@ def synthesize(*, seed: int, protocol: str, options: PhantomOptions | None = Non
     Returns
     -------
     SyntheticPatient
+
+    Raises
+    ------
+    ValueError
+        If there is no such protocol, or it has no scans of the kind that is asked for.
     """
     options = options or PhantomOptions()
     anatomy = draw_anatomy(seed, options.enriched)
-    scanner = draw_scanner(seed, protocol, options.matrix, options.enriched)
+    scanner = draw_scanner(seed, protocol, options.matrix, options.enriched, options.gated)
+    if options.gated not in (None, *gated_kinds(protocol)):
+        raise ValueError(f"{protocol} scans are {'never' if options.gated else 'always'} ECG-gated")
     return scan_patient(seed, anatomy, scanner, options)
 
 

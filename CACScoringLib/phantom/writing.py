@@ -116,6 +116,7 @@ def _slice_dataset(ct: CTVolume, z: int, seed: int) -> FileDataset:
     d.DeidentificationMethod = "Generated: no patient exists"
     d.BodyPartExamined = "HEART" if a.gated else "CHEST"
     d.ScanOptions = "CARDIAC_GATED" if a.gated else "HELICAL MODE"
+    d.CardiacSynchronizationTechnique = "PROSPECTIVE" if a.gated else "NONE"
     d.KVP = _number(a.kvp)
     d.SliceThickness = _number(a.slice_thickness_mm)
     d.SpacingBetweenSlices = _number(ct.spacing_mm[0])

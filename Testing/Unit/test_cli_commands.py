@@ -164,16 +164,23 @@ def test_phantom_hands_over_seed_protocol_and_format(tmp_path, monkeypatch, caps
     asked = {}
     monkeypatch.setattr(
         "CACScoringLib.phantom.synthesize",
-        lambda seed, protocol, options: asked.update(seed=seed, protocol=protocol, mimics=options.mimics),
+        lambda seed, protocol, options: asked.update(
+            seed=seed, protocol=protocol, mimics=options.mimics, gated=options.gated
+        ),
     )
     monkeypatch.setattr("CACScoringLib.phantom.write_patient", lambda patient, folder, style: asked.update(style=style))
     words = ["phantom", "--protocol", "pet-ctac", "--seed", 5, "--output", tmp_path / "p", "--with", "stent, bronchi"]
     assert call(*words, "--format", "nrrd") == 0
-    assert asked == {"seed": 5, "protocol": "pet-ctac", "mimics": ("stent", "bronchi"), "style": "nrrd"}
+    named = {"seed": 5, "protocol": "pet-ctac", "mimics": ("stent", "bronchi"), "style": "nrrd"}
+    assert asked == {**named, "gated": None}
     assert "No real person" in capsys.readouterr().out
     assert call("phantom", "--with", "halo", "--output", tmp_path / "p") == 2
     assert "There is no 'halo' to give a patient: choose of aortic-wall" in capsys.readouterr().err
     assert call("phantom", "--seed", -1, "--output", tmp_path / "p") == 2
+    assert call(*words, "--no-gated") == 0
+    assert asked["gated"] is False
+    assert call(*words, "--gated") == 2
+    assert "pet-ctac scans are never ECG-gated: leave out --gated." in capsys.readouterr().err
 
 
 def test_models_are_listed_and_shown(monkeypatch, tmp_path, capsys) -> None:

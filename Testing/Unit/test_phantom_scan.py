@@ -59,7 +59,7 @@ def test_half_of_spect_ctac_is_triggered_as_in_the_paper_and_half_is_low_dose():
     drawn = [draw_scanner(seed, "spect-ctac", 512, wide=False) for seed in range(400)]
     triggered = [scanner for scanner in drawn if scanner.gated]
     assert 160 < len(triggered) < 240
-    # Sartoretti 2023, CACS Imaging: 120 kVp, 25 cm, 440.5 +- 96 mA for 0.28 s; 16 cm of detector cover the heart at once
+    # Sartoretti 2023, CACS Imaging: 120 kVp, 25 cm, 440.5 +- 96 mA for 0.28 s, the heart at once
     assert {(s.kvp, s.fov, s.phase_step, s.protocol) for s in triggered} == {(120.0, 250.0, 0.0, "spect-ctac")}
     assert np.mean([s.mas for s in triggered]) == pytest.approx(440.5 * 0.28, rel=0.1)
     low_dose = [scanner for scanner in drawn if not scanner.gated]
@@ -80,6 +80,10 @@ def test_which_kind_of_scan_can_be_said_and_changes_nothing_where_a_protocol_has
         assert draw_scanner(seed, "spect-ctac", 512, wide=False, gated=True).gated
         assert not draw_scanner(seed, "spect-ctac", 512, wide=False, gated=False).gated
         assert draw_scanner(seed, "chest", 512, False, gated=True) == draw_scanner(seed, "chest", 512, False)
+    ct = synthesize(seed=3, protocol="spect-ctac", options=PhantomOptions(matrix=64, gated=True)).ct
+    assert ct.acquisition.gated is True
+    with pytest.raises(ValueError, match="gated scans are always ECG-gated"):
+        synthesize(seed=3, protocol="gated", options=PhantomOptions(gated=False))
 
 
 def test_unknown_protocol_is_named_in_the_error():

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813
 
+from CACScoringLib import load_ct
 from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
 
 
@@ -26,6 +27,13 @@ def test_dicom_series_reads_back_bit_for_bit(patient, tmp_path):
     assert image.GetSpacing() == pytest.approx(patient.ct.spacing_mm[::-1], abs=1e-5)
     assert image.GetOrigin() == pytest.approx(patient.ct.origin_mm, abs=1e-3)
     assert {path.name for path in tmp_path.iterdir()} == {"ct", "labels.nrrd", "structures.nrrd", "truth.json"}
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_dicom_says_whether_a_spect_ctac_scan_was_triggered(tmp_path, gated):
+    options = PhantomOptions(matrix=64, target_agatston=(0.0, 0.0), gated=gated)
+    write_patient(synthesize(seed=5, protocol="spect-ctac", options=options), tmp_path)
+    assert load_ct(tmp_path).acquisition.gated is gated
 
 
 def test_dicom_says_that_no_patient_exists(patient, tmp_path):
