@@ -11,7 +11,7 @@ from CACScoringLib.training.synthetic_patients import FIRST_EVALUATION_SEED, eva
 
 ALL = "all"
 """In place of a method's name: every method, on the same patients."""
-WIDTH_OF_TABLE = 150
+WIDTH_OF_TABLE = 215
 """Characters that the table needs; used where there is no terminal to measure."""
 
 
