@@ -24,6 +24,7 @@ ROWS = "patients.jsonl"
 CODE = ("ct", "inference", "methods", "networks", "phantom", "scoring", "training/patient_result.py")
 """What a patient's result depends on besides the model."""
 KINDS = {True: "ECG-gated", False: "not gated"}
+"""Of scans of one protocol, as groups of patients are called."""
 Result = TypeVar("Result")
 
 
