@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import date
 
 from CACScoringLib.ct.headers import SliceHeader, number_of
@@ -18,6 +19,8 @@ _UNGATED_WORDS = re.compile(
     r"\b(?:un-?gated|non[ -]?gated|ctac|ac ?ct|wb|whole ?body|low ?dose|ldct|attenuation)\b",
     re.IGNORECASE,
 )
+_HEARTBEAT_OPTION = re.compile(r"CARD|HEART|ECG|EKG|GATED|TRIG|^CG$", re.IGNORECASE)
+_NO_HEARTBEAT = re.compile(r"RESP|BREATH|UN-?GATED|NON?[ _-]?(?:CARD|GATED|ECG|TRIG)", re.IGNORECASE)
 _NOT_GATED = re.compile(r"\b(?:un-?gated|non?[ -]?gated)\b", re.IGNORECASE)
 
 _SHARP_KERNELS = re.compile(
@@ -94,12 +97,20 @@ def gated_of(header: SliceHeader) -> bool | None:
         return technique != "NONE"
     if header.get("NominalPercentageOfCardiacPhase") is not None or (_positive(header, "HeartRate") or 0) > 0:
         return True
+    if any(_HEARTBEAT_OPTION.search(option) and not _NO_HEARTBEAT.search(option) for option in _scan_options(header)):
+        return True
     words = series_words(header)
     if _NOT_GATED.search(words):
         return False
     if _GATED_WORDS.search(words):
         return True
     return False if _UNGATED_WORDS.search(words) else None
+
+
+def _scan_options(header: SliceHeader) -> list[str]:
+    value = header.get("ScanOptions")
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return [str(item).strip() for item in (value if several else [value or ""])]
 
 
 def series_words(header: SliceHeader) -> str:

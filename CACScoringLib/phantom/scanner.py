@@ -153,9 +153,10 @@ def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool, gated: bool 
 
 def _prior_of(seed: int, protocol: str, gated: bool | None) -> Prior:
     """Return the ranges to draw from; which, if there are two, is drawn from a stream of its own."""
-    if protocol in TRIGGERED and gated is None:
+    triggered = TRIGGERED.get(protocol)
+    if triggered is not None and gated is None:
         gated = chance(stream(seed, "triggered", protocol), TRIGGERED_FRACTION)
-    return TRIGGERED[protocol] if protocol in TRIGGERED and gated else PRIORS[protocol]
+    return triggered if triggered is not None and gated else PRIORS[protocol]
 
 
 def _pick(rng: np.random.Generator, weights: list[float]) -> int:

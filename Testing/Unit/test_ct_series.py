@@ -153,6 +153,10 @@ def test_kernels_are_told_apart_by_their_vendors_names(kernel, sharp):
     [({"SeriesDescription": "CTAC ungated"}, False), ({"SeriesDescription": "AX 5mm"}, None), ({"HeartRate": 64}, True),
      ({"CardiacSynchronizationTechnique": "PROSPECTIVE", "SeriesDescription": "Chest"}, True),
      ({"CardiacSynchronizationTechnique": "NONE", "SeriesDescription": "Cardiac"}, False),
+     ({"ScanOptions": ["AXIAL MODE", "CARDIAC_GATED"], "SeriesDescription": "CTAC"}, True),
+     ({"ScanOptions": "HEARTBEAT_PROSP", "SeriesDescription": "AX 3mm"}, True),
+     ({"ScanOptions": "RESP_TRIGGERED", "SeriesDescription": "CTAC"}, False),
+     ({"ScanOptions": ["HELICAL MODE", "NON_GATED"], "SeriesDescription": "AX 3mm"}, None),
      ({"SeriesDescription": "", "ProtocolName": "Calcium Score    (Volume)"}, True)],
 )  # fmt: skip
 def test_gating_is_known_from_tags_before_words(tmp_path, values, gated):
