@@ -19,15 +19,25 @@ LEFT_VESSELS = 3
 ARTERY_CLASSES = 5
 """None, LM, LAD, LCX, RCA."""
 FOLD = (1, 2, 2)
-"""The body works at half the resolution in the slice."""
+"""The body works at half the resolution in the slice; the fine level above it at that of the crop."""
 
 
 @dataclass(frozen=True)
 class BifurcationConfig:
-    """Shape of the network; stored in the model bundle."""
+    """Shape of the network; stored in the model bundle.
+
+    Attributes
+    ----------
+    in_channels : int
+    channels : tuple of int
+        Of the body's levels.
+    fine_channels : int
+        Of the level at the crop's resolution; 0: none, as in bundles written before there was one.
+    """
 
     in_channels: int = 4
     channels: tuple[int, ...] = (32, 48, 64, 96)
+    fine_channels: int = 16
 
     def as_dict(self) -> dict[str, object]:
         """Return the configuration as the bundle's metadata stores it."""
@@ -36,7 +46,7 @@ class BifurcationConfig:
     @classmethod
     def from_dict(cls, entries: dict[str, object]) -> BifurcationConfig:
         """Read what ``as_dict`` has written."""
-        return cls(int(entries["in_channels"]), tuple(entries["channels"]))
+        return cls(int(entries["in_channels"]), tuple(entries["channels"]), int(entries.get("fine_channels", 0)))
 
 
 def _unit(cin: int, cout: int, stride: int = 1) -> nn.Sequential:
@@ -56,7 +66,8 @@ class BifurcationUNet(nn.Module):
     Notes
     -----
     Input (N, C, z, y, x): sides of z a multiple of 8, of y and x of 16. Two convolutions a level with instance
-    normalisation, four levels (Cicek 2016, doi 10.1007/978-3-319-46723-8_49).
+    normalisation, four levels (Cicek 2016, doi 10.1007/978-3-319-46723-8_49). A fine level above them sees the
+    crop itself and adds to the body's logits; at first it adds nothing.
     """
 
     def __init__(self, config: BifurcationConfig | None = None):
@@ -70,6 +81,7 @@ class BifurcationUNet(nn.Module):
         self.join = nn.ModuleList([_unit(a, a) for a, _ in pairs])
         self.vessel = nn.Conv3d(widths[0], LEFT_VESSELS, 1)
         self.artery = nn.Conv3d(widths[0], ARTERY_CLASSES, 1)
+        self.fine = FineLevel(self.config) if self.config.fine_channels else None
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features: (N, F, z, y/2, x/2)."""
@@ -84,13 +96,45 @@ class BifurcationUNet(nn.Module):
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the logits ``vessel`` (N, 3, z, y, x) and ``artery`` (N, 5, z, y, x)."""
         features = self.features(x)
-        return {"vessel": _unfolded(self.vessel(features)), "artery": _unfolded(self.artery(features))}
+        logits = {"vessel": _unfolded(self.vessel(features)), "artery": _unfolded(self.artery(features))}
+        if self.fine is None:
+            return logits
+        details = self.fine(x, features)
+        return {
+            "vessel": logits["vessel"] + self.fine.vessel(details),
+            "artery": logits["artery"] + self.fine.artery(details),
+        }
 
     def left_vessels(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``vessel`` alone: what a prediction needs."""
-        return _unfolded(self.vessel(self.features(x)))
+        features = self.features(x)
+        logits = _unfolded(self.vessel(features))
+        return logits if self.fine is None else logits + self.fine.vessel(self.fine(x, features))
 
 
-def _unfolded(logits: torch.Tensor) -> torch.Tensor:
-    """Return logits at the resolution of the crop."""
-    return functional.interpolate(logits, scale_factor=FOLD, mode="trilinear", align_corners=False)
+class FineLevel(nn.Module):
+    """The level at the crop's own resolution: the crop and the body's features -> features (N, F, z, y, x).
+
+    Its heads, ``vessel`` and ``artery``, say what is to be added to the body's logits; they begin with zeros.
+    """
+
+    def __init__(self, config: BifurcationConfig):
+        super().__init__()
+        width = config.fine_channels
+        self.crop = _unit(config.in_channels, width)
+        self.narrow = nn.Conv3d(config.channels[0], width, 1)
+        self.join = _unit(width, width)
+        self.vessel = nn.Conv3d(width, LEFT_VESSELS, 1)
+        self.artery = nn.Conv3d(width, ARTERY_CLASSES, 1)
+        for head in (self.vessel, self.artery):
+            nn.init.zeros_(head.weight)
+            nn.init.zeros_(head.bias)
+
+    def forward(self, x: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Return the features; ``x`` (N, C, z, y, x), ``features`` (N, W, z, y/2, x/2) of the body."""
+        return self.join(self.crop(x) + _unfolded(self.narrow(features)))
+
+
+def _unfolded(values: torch.Tensor) -> torch.Tensor:
+    """Return logits, or features, at the resolution of the crop."""
+    return functional.interpolate(values, scale_factor=FOLD, mode="trilinear", align_corners=False)

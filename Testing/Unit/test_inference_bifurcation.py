@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -129,3 +131,22 @@ def test_the_network_answers_at_every_place_of_a_crop():
         "artery": (2, 5, *CROP_SHAPE),
     }
     assert BifurcationConfig.from_dict(network.config.as_dict()) == network.config
+
+
+def test_the_fine_level_adds_to_what_the_body_says():
+    config = BifurcationConfig(channels=(4, 6, 8, 8), fine_channels=4)
+    network = BifurcationUNet(config).eval()
+    plain = BifurcationUNet(replace(config, fine_channels=0)).eval()
+    plain.load_state_dict({name: value for name, value in network.state_dict().items() if "fine" not in name})
+    crop = torch.randn(1, 4, *CROP_SHAPE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert all(torch.equal(network(crop)[name], logits) for name, logits in plain(crop).items())
+        torch.nn.init.normal_(network.fine.vessel.weight)
+        added = network(crop)["vessel"] - plain(crop)["vessel"]
+        torch.testing.assert_close(network.left_vessels(crop), network(crop)["vessel"])
+    assert added.abs().max() > 0.1
+
+
+def test_a_bundle_from_before_the_fine_level_has_none():
+    entries = {"in_channels": 4, "channels": [4, 6, 8, 8]}
+    assert BifurcationConfig.from_dict(entries).fine_channels == 0
