@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from datetime import date
 
-from CACScoringLib.ct.headers import SliceHeader, number_of
+from CACScoringLib.ct.headers import SliceHeader, number_of, texts_of
 from CACScoringLib.ct.plain_text import plain
 from CACScoringLib.ct.volume import Acquisition
 
@@ -70,11 +69,8 @@ def acquisition_of(header: SliceHeader, *, increment_mm: float, source: str | No
 
 def kernel_of(header: SliceHeader) -> str | None:
     """Return the convolution kernel; several values are joined as the vendor writes them."""
-    value = header.get("ConvolutionKernel")
-    if value is None:
-        return None
-    parts = [value] if isinstance(value, str) else [str(item) for item in value]
-    return plain("\\".join(part.strip() for part in parts if part.strip()), 200) or None
+    parts = texts_of(header.tags, "ConvolutionKernel")
+    return plain("\\".join(part for part in parts if part), 200) or None
 
 
 def kernel_is_sharp(kernel: str | None) -> bool | None:
@@ -97,7 +93,8 @@ def gated_of(header: SliceHeader) -> bool | None:
         return technique != "NONE"
     if header.get("NominalPercentageOfCardiacPhase") is not None or (_positive(header, "HeartRate") or 0) > 0:
         return True
-    if any(_HEARTBEAT_OPTION.search(option) and not _NO_HEARTBEAT.search(option) for option in _scan_options(header)):
+    options = texts_of(header.tags, "ScanOptions")
+    if any(_HEARTBEAT_OPTION.search(option) and not _NO_HEARTBEAT.search(option) for option in options):
         return True
     words = series_words(header)
     if _NOT_GATED.search(words):
@@ -105,12 +102,6 @@ def gated_of(header: SliceHeader) -> bool | None:
     if _GATED_WORDS.search(words):
         return True
     return False if _UNGATED_WORDS.search(words) else None
-
-
-def _scan_options(header: SliceHeader) -> list[str]:
-    value = header.get("ScanOptions")
-    several = isinstance(value, Sequence) and not isinstance(value, str)
-    return [str(item).strip() for item in (value if several else [value or ""])]
 
 
 def series_words(header: SliceHeader) -> str:

@@ -124,6 +124,15 @@ def numbers_of(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...] 
     return numbers if len(numbers) == count and all(abs(item) < float("inf") for item in numbers) else None
 
 
+def texts_of(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return an element's one or several values as texts without blanks around them; empty where there is none."""
+    value = value_of(dataset, keyword)
+    if value is None:
+        return ()
+    values = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else value
+    return tuple(str(item).strip() for item in values)
+
+
 def list_files(folder: Path) -> list[Path]:
     """Return every file below ``folder`` in a stable order, hidden and macOS bookkeeping files left out.
 
@@ -230,8 +239,6 @@ def _flatten(dataset: Dataset, shared: Dataset, frame: Dataset) -> Dataset:
 
 
 def _from_groups(path: Path, frame: int | None, dataset: Dataset, tags: Dataset) -> SliceHeader:
-    image_type = value_of(tags, "ImageType") or ()
-    kinds = (image_type,) if isinstance(image_type, str) else tuple(image_type)
     sop_uid = str(value_of(dataset, "SOPInstanceUID") or path)
     return SliceHeader(
         path=path,
@@ -241,7 +248,7 @@ def _from_groups(path: Path, frame: int | None, dataset: Dataset, tags: Dataset)
         series_uid=str(value_of(dataset, "SeriesInstanceUID") or ""),
         modality=str(value_of(dataset, "Modality") or "").upper(),
         sop_class=str(value_of(dataset, "SOPClassUID") or ""),
-        image_type=tuple(str(item).upper() for item in kinds),
+        image_type=tuple(kind.upper() for kind in texts_of(tags, "ImageType")),
         rows=int(number_of(dataset, "Rows") or 0),
         columns=int(number_of(dataset, "Columns") or 0),
         position=numbers_of(tags, "ImagePositionPatient", 3),

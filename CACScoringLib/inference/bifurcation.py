@@ -19,7 +19,10 @@ from CACScoringLib.inference.inputs import hu_channels
 from CACScoringLib.vocabulary import Vessel
 
 CROP_SHAPE = (24, 48, 48)
-"""48 x 60 x 60 mm: the root of the aorta, the left main and the first 2 cm of what it divides into."""
+"""What the network sees, 48 x 60 x 60 mm: the root of the aorta, the left main and the first 2 cm of what it divides
+into."""
+SEEN_SHAPE = tuple(n + 1 for n in CROP_SHAPE)
+"""The surroundings of the left main, looked at in two crops a voxel apart."""
 LEAST_LEFT_MAIN = 0.25
 """Voxels count towards the middle of the crop from this probability of LM on; without any, nothing is looked at."""
 SURE = 1e-6
@@ -52,8 +55,10 @@ class BifurcationWeights:
         return cls(float(entries["whole_heart"]), float(entries["left_main"]))
 
 
-def crop_over_left_main(candidates: Candidates, calcium: np.ndarray, spacing_mm: tuple[float, ...]) -> Grid | None:
-    """Return the grid round the calcium that may be left main; None where there is none.
+def surroundings_of_left_main(
+    candidates: Candidates, calcium: np.ndarray, spacing_mm: tuple[float, ...]
+) -> Grid | None:
+    """Return the grid, ``SEEN_SHAPE``, round the calcium that may be left main; None where there is none.
 
     Parameters
     ----------
@@ -68,19 +73,40 @@ def crop_over_left_main(candidates: Candidates, calcium: np.ndarray, spacing_mm:
     if not len(chosen):
         return None
     middle = np.average(candidates.index[chosen] * np.asarray(spacing_mm), axis=0, weights=left_main[chosen])
-    first = middle - (np.asarray(CROP_SHAPE) - 1) / 2 * np.asarray(FINE_SPACING_MM)
-    return Grid(FINE_SPACING_MM, tuple(float(v) for v in first), CROP_SHAPE)
+    first = middle - (np.asarray(SEEN_SHAPE) - 1) / 2 * np.asarray(FINE_SPACING_MM)
+    return Grid(FINE_SPACING_MM, tuple(float(v) for v in first), SEEN_SHAPE)
 
 
-def crop_channels(hu: np.ndarray, grid: Grid, candidates: Candidates, crop: Grid) -> np.ndarray:
-    """Return what the network is fed: the HU channels on the crop's grid, float32 (4, z, y, x).
+def seen_channels(hu: np.ndarray, grid: Grid, candidates: Candidates, seen: Grid) -> np.ndarray:
+    """Return what the network is fed: the HU channels on the grid of the surroundings, float32 (4, z, y, x).
 
     Parameters
     ----------
     hu : ndarray of int16, shape (z, y, x)
         The CT on its own ``grid``.
     """
-    return hu_channels(resample_mean(hu, grid, crop), candidate_maps(candidates, grid, crop))
+    return hu_channels(resample_mean(hu, grid, seen), candidate_maps(candidates, grid, seen))
+
+
+def look_twice(channels: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return the mean of what a network says of two crops a voxel apart, where both see.
+
+    The network halves its resolution from level to level; what falls into one of its voxels differs between the two.
+
+    Parameters
+    ----------
+    channels : ndarray of float32, shape (c, z + 1, y + 1, x + 1)
+    ask : callable
+        From crops (2, c, z, y, x) to log-probabilities (2, k, z, y, x).
+
+    Returns
+    -------
+    ndarray of float32, shape (k, z - 1, y - 1, x - 1)
+        Without the outermost voxels of ``channels`` on every side.
+    """
+    all_but_last, all_but_first = (slice(None), *[slice(-1)] * 3), (slice(None), *[slice(1, None)] * 3)
+    one, other = ask(np.stack([channels[all_but_last], channels[all_but_first]]))
+    return (one[all_but_first] + other[all_but_last]) / 2
 
 
 def divide_left_main(
@@ -104,15 +130,15 @@ def divide_left_main(
     calcium : ndarray of float32, shape (n, 5)
         What the network that sees the whole heart says.
     ask : callable
-        From the channels of a crop to log-probabilities of LM, LAD, LCX, (3, z, y, x).
+        From two crops (2, 4, z, y, x), ``CROP_SHAPE``, to log-probabilities of LM, LAD and LCX, (2, 3, z, y, x).
     weights : BifurcationWeights
     """
-    crop = crop_over_left_main(candidates, calcium, grid.spacing_mm)
-    if crop is None:
+    seen = surroundings_of_left_main(candidates, calcium, grid.spacing_mm)
+    if seen is None:
         return calcium
-    said = ask(crop_channels(hu, grid, candidates, crop))
-    at = (candidates.index * np.asarray(grid.spacing_mm) - crop.offset_mm) / np.asarray(crop.spacing_mm)
-    inside = np.flatnonzero(((at > -0.5) & (at < np.asarray(crop.shape) - 0.5)).all(axis=1))
+    said = look_twice(seen_channels(hu, grid, candidates, seen), ask)
+    at = (candidates.index * np.asarray(grid.spacing_mm) - seen.offset_mm) / np.asarray(seen.spacing_mm) - 1
+    inside = np.flatnonzero(((at > -0.5) & (at < np.asarray(said.shape[1:]) - 0.5)).all(axis=1))
     place = at[inside].T
     there = np.stack([ndimage.map_coordinates(vessel, place, order=1, mode="nearest") for vessel in said], axis=1)
     return with_left_vessels(calcium, inside, there, weights)

@@ -91,13 +91,13 @@ def cut_windows(
     Yields
     ------
     corners of the batch, and its Tensor (n, c, 64, 64, 64). A tensor may hold one window more than
-    there are corners: with one thread, torch convolves a single window several times slower than two.
+    there are corners: on a CPU, torch convolves a single window several times slower than two.
     """
     import torch
 
     for first in range(0, len(corners), BATCH):
         batch = list(corners[first : first + BATCH])
-        count = BATCH if torch.get_num_threads() == 1 else len(batch)
+        count = BATCH if device == "cpu" else len(batch)
         patches = np.empty((count, channels.shape[0], WINDOW, WINDOW, WINDOW), np.float32)
         patches[:] = np.asarray(fill, np.float32)[:, None, None, None]
         for patch, corner in zip(patches, batch, strict=False):

@@ -38,13 +38,13 @@ class LeftMainDivider:
     weights: BifurcationWeights
 
     def __call__(self, channels: np.ndarray) -> np.ndarray:
-        """Return log-probabilities of LM, LAD and LCX in a crop (4, z, y, x): float32 (3, z, y, x)."""
+        """Return log-probabilities of LM, LAD and LCX in crops (n, 4, z, y, x): float32 (n, 3, z, y, x)."""
         import torch
 
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            logits = self.network.left_vessels(torch.from_numpy(channels[None]).to(device))
-            return torch.log_softmax(logits[0], dim=0).cpu().numpy()
+            logits = self.network.left_vessels(torch.from_numpy(channels).to(device))
+            return torch.log_softmax(logits, dim=1).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)

@@ -95,21 +95,20 @@ class BifurcationUNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the logits ``vessel`` (N, 3, z, y, x) and ``artery`` (N, 5, z, y, x)."""
-        features = self.features(x)
-        logits = {"vessel": _unfolded(self.vessel(features)), "artery": _unfolded(self.artery(features))}
-        if self.fine is None:
-            return logits
-        details = self.fine(x, features)
-        return {
-            "vessel": logits["vessel"] + self.fine.vessel(details),
-            "artery": logits["artery"] + self.fine.artery(details),
-        }
+        return self._said_by(x, ("vessel", "artery"))
 
     def left_vessels(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits ``vessel`` alone: what a prediction needs."""
+        return self._said_by(x, ("vessel",))["vessel"]
+
+    def _said_by(self, x: torch.Tensor, heads: tuple[str, ...]) -> dict[str, torch.Tensor]:
+        """Return the logits of some heads: the body's, and what the fine level adds."""
         features = self.features(x)
-        logits = _unfolded(self.vessel(features))
-        return logits if self.fine is None else logits + self.fine.vessel(self.fine(x, features))
+        logits = {head: _unfolded(getattr(self, head)(features)) for head in heads}
+        if self.fine is None:
+            return logits
+        details = self.fine(x, features)
+        return {head: said + getattr(self.fine, head)(details) for head, said in logits.items()}
 
 
 class FineLevel(nn.Module):

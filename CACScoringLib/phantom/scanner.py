@@ -153,10 +153,11 @@ def draw_scanner(seed: int, protocol: str, matrix: int, wide: bool, gated: bool 
 
 def _prior_of(seed: int, protocol: str, gated: bool | None) -> Prior:
     """Return the ranges to draw from; which, if there are two, is drawn from a stream of its own."""
-    triggered = TRIGGERED.get(protocol)
-    if triggered is not None and gated is None:
+    if protocol not in TRIGGERED:
+        return PRIORS[protocol]
+    if gated is None:
         gated = chance(stream(seed, "triggered", protocol), TRIGGERED_FRACTION)
-    return triggered if triggered is not None and gated else PRIORS[protocol]
+    return TRIGGERED[protocol] if gated else PRIORS[protocol]
 
 
 def _pick(rng: np.random.Generator, weights: list[float]) -> int:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ct_scans import ORIGIN, chest, codes, finding, slice_dataset, write_series
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from CACScoringLib.ct import load_ct
 from CACScoringLib.ct.acquisition import kernel_is_sharp
+from CACScoringLib.ct.headers import texts_of
 from CACScoringLib.findings import InputRefusedError, Severity
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -162,6 +164,19 @@ def test_kernels_are_told_apart_by_their_vendors_names(kernel, sharp):
 def test_gating_is_known_from_tags_before_words(tmp_path, values, gated):
     write_series(tmp_path, chest((30, 64, 64)), **values)
     assert load_ct(tmp_path).acquisition.gated is gated
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [(["I30f ", "3"], ("I30f", "3")), ("B35f", ("B35f",)), ("", ()), (None, ()), (["A", "", "C"], ("A", "", "C"))],
+)
+def test_an_element_of_one_or_several_values_is_read_as_texts(values, texts):
+    dataset = Dataset()
+    dataset.ConvolutionKernel = values
+    dataset.SeriesNumber = 7
+    assert texts_of(dataset, "ConvolutionKernel") == texts
+    assert texts_of(dataset, "SeriesNumber") == ("7",)
+    assert texts_of(dataset, "ScanOptions") == ()
 
 
 def test_words_from_a_header_cannot_write_to_the_terminal(tmp_path):

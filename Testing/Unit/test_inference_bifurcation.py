@@ -9,10 +9,12 @@ import torch
 from CACScoringLib.inference.bifurcation import (
     CROP_SHAPE,
     LEAST_LEFT_MAIN,
+    SEEN_SHAPE,
     BifurcationWeights,
-    crop_channels,
-    crop_over_left_main,
     divide_left_main,
+    look_twice,
+    seen_channels,
+    surroundings_of_left_main,
     with_left_vessels,
 )
 from CACScoringLib.inference.candidates import Candidates
@@ -36,53 +38,65 @@ def rows(candidates, *, lm=0.4, lad=0.3, lcx=0.1, rca=0.1):
     return np.tile(each, (len(candidates.index), 1))
 
 
-def divided_at(x_mm, crop_first_x):
+def divided_at(x_mm, seen_first_x):
     """A network that calls all that is left of ``x_mm`` LM and the rest LAD, and is sure of it."""
 
     def ask(channels):
-        assert channels.shape == (4, *CROP_SHAPE)
-        x = crop_first_x + FINE_SPACING_MM[2] * np.arange(CROP_SHAPE[2])
-        said = np.full((3, *CROP_SHAPE), -9.0, np.float32)
-        said[0][..., x < x_mm] = 0.0
-        said[1][..., x >= x_mm] = 0.0
+        assert channels.shape == (2, 4, *CROP_SHAPE)
+        said = np.full((2, 3, *CROP_SHAPE), -9.0, np.float32)
+        for look in (0, 1):
+            x = seen_first_x + FINE_SPACING_MM[2] * (look + np.arange(CROP_SHAPE[2]))
+            said[look, 0][..., x < x_mm] = 0.0
+            said[look, 1][..., x >= x_mm] = 0.0
         return said
 
     return ask
 
 
-def test_the_crop_lies_round_what_may_be_left_main():
+def test_the_surroundings_lie_round_what_may_be_left_main():
     candidates = a_lesion()
     calcium = rows(candidates, lm=0.1, lad=0.7)
-    assert crop_over_left_main(candidates, calcium, SPACING) is None
+    assert surroundings_of_left_main(candidates, calcium, SPACING) is None
     calcium[10:14, 1] = LEAST_LEFT_MAIN
     calcium[40, 1] = LEAST_LEFT_MAIN - 0.01  # too little to count
-    crop = crop_over_left_main(candidates, calcium, SPACING)
-    middle = np.array(crop.offset_mm) + (np.array(CROP_SHAPE) - 1) / 2 * np.array(FINE_SPACING_MM)
+    seen = surroundings_of_left_main(candidates, calcium, SPACING)
+    middle = np.array(seen.offset_mm) + (np.array(SEEN_SHAPE) - 1) / 2 * np.array(FINE_SPACING_MM)
     np.testing.assert_allclose(middle, [60.0, 50.0, (60 + 11.5) * 0.5])
     calcium[13, 1] = 1.0  # surer voxels pull harder
-    pulled = crop_over_left_main(candidates, calcium, SPACING)
-    assert pulled.offset_mm[2] > crop.offset_mm[2]
+    pulled = surroundings_of_left_main(candidates, calcium, SPACING)
+    assert pulled.offset_mm[2] > seen.offset_mm[2]
 
 
-def test_what_is_fed_are_the_hu_and_the_candidates_of_the_crop():
+def test_what_is_fed_are_the_hu_and_the_candidates_of_the_surroundings():
     hu = np.full(SHAPE, -80, np.int16)
     candidates = a_lesion()
     hu[tuple(candidates.index.T)] = candidates.hu
-    crop = crop_over_left_main(candidates, rows(candidates), SPACING)
-    channels = crop_channels(hu, GRID, candidates, crop)
-    bright = np.argwhere(channels[1] > 0) * np.array(FINE_SPACING_MM) + np.array(crop.offset_mm)
+    seen = surroundings_of_left_main(candidates, rows(candidates), SPACING)
+    channels = seen_channels(hu, GRID, candidates, seen)
+    bright = np.argwhere(channels[1] > 0) * np.array(FINE_SPACING_MM) + np.array(seen.offset_mm)
     assert np.abs(bright[:, 1] - 50.0).max() <= 1.25
     assert bright[:, 2].min() == pytest.approx(30.0, abs=1.25)
     assert channels[1].max() == pytest.approx(1.0)  # 400 HU
     assert channels[0].min() < channels[0].max()
 
 
+def test_two_looks_a_voxel_apart_are_averaged_where_both_see():
+    channels = np.random.default_rng(0).normal(size=(4, *SEEN_SHAPE)).astype(np.float32)
+
+    def ask(crops):
+        """Says what it sees; the second time one more."""
+        assert crops.shape == (2, 4, *CROP_SHAPE)
+        return crops[:, :3] + np.arange(2)[:, None, None, None, None]
+
+    np.testing.assert_allclose(look_twice(channels, ask), channels[:3, 1:-1, 1:-1, 1:-1] + 0.5, atol=1e-6)
+
+
 def test_a_lesion_is_divided_where_the_network_says_and_keeps_how_sure_it_is():
     candidates = a_lesion()
     calcium = rows(candidates)
-    crop = crop_over_left_main(candidates, calcium, SPACING)
+    seen = surroundings_of_left_main(candidates, calcium, SPACING)
     hu = np.zeros(SHAPE, np.int16)
-    ask = divided_at(50.0, crop.offset_mm[2])
+    ask = divided_at(50.0, seen.offset_mm[2])
     out = divide_left_main(hu, GRID, candidates, calcium, ask, BifurcationWeights(0.5, 1.0))
     x = candidates.index[:, 2] * SPACING[2]
     vessel = out[:, 1:].argmax(axis=1) + 1
@@ -99,7 +113,7 @@ def test_nothing_changes_outside_the_crop_or_without_left_main():
     calcium[:4, 1] = 0.6
     calcium[:4, 2] = 0.2
     hu = np.zeros(SHAPE, np.int16)
-    sure = np.log(np.full((3, *CROP_SHAPE), 1 / 3, np.float32))
+    sure = np.log(np.full((2, 3, *CROP_SHAPE), 1 / 3, np.float32))
     out = divide_left_main(hu, GRID, candidates, calcium, lambda channels: sure, BifurcationWeights(0.0, 1.0))
     changed = np.abs(out - calcium).max(axis=1) > 1e-6
     assert changed[:50].all()

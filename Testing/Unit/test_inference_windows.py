@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from CACScoringLib.inference.windows import CancelledError, plan_windows, run_at_cells, run_windows, window_starts
+from CACScoringLib.inference.windows import (
+    CancelledError,
+    cut_windows,
+    plan_windows,
+    run_at_cells,
+    run_windows,
+    window_starts,
+)
 
 
 def identity(tensor):
@@ -48,19 +55,21 @@ def test_blended_windows_return_what_the_network_says_at_every_voxel():
     np.testing.assert_allclose(out.sum(axis=0), 1.0, atol=1e-4)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_voxels_that_several_windows_see_are_blended_and_each_is_read_at_its_own_place(threads):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        rng = np.random.default_rng(2)
-        channels = rng.uniform(0.05, 0.95, (1, 20, 70, 110)).astype(np.float32)
-        cells = np.column_stack([rng.integers(0, n, 200) for n in channels.shape[1:]])
-        corners = plan_windows(channels.shape[1:])
-        out = run_at_cells(channels, corners, at_voxels, cells, {"calcium": 2}, fill=[0.5])
-    finally:
-        torch.set_num_threads(before)
+def test_voxels_that_several_windows_see_are_blended_and_each_is_read_at_its_own_place():
+    rng = np.random.default_rng(2)
+    channels = rng.uniform(0.05, 0.95, (1, 20, 70, 110)).astype(np.float32)
+    cells = np.column_stack([rng.integers(0, n, 200) for n in channels.shape[1:]])
+    out = run_at_cells(channels, plan_windows(channels.shape[1:]), at_voxels, cells, {"calcium": 2}, fill=[0.5])
     np.testing.assert_allclose(out["calcium"][:, 1], channels[0][tuple(cells.T)], atol=1e-4)
+
+
+def test_a_processor_is_never_given_a_single_window():
+    channels = np.ones((1, 64, 64, 200), np.float32)
+    corners = [(0, 0, 0), (0, 0, 64), (0, 0, 136)]
+    batches = list(cut_windows(channels, corners, [0.5]))
+    assert [batch for batch, _ in batches] == [corners[:2], corners[2:]]
+    assert [tuple(tensor.shape) for _, tensor in batches] == [(2, 1, 64, 64, 64)] * 2
+    assert (batches[1][1][1] == 0.5).all()  # nothing but the fill
 
 
 def test_the_tick_can_stop_the_run():

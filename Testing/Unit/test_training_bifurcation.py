@@ -208,5 +208,6 @@ def test_the_shipped_bundle_says_where_the_left_main_divides():
     model = load_model(bundle)
     assert model is load_model(bundle)  # its file is read once
     assert model.divider.weights == BifurcationWeights.from_dict(bundle.settings["bifurcation"]["weights"])
-    said = model.divider(np.zeros((4, *CROP_SHAPE), np.float32))
-    np.testing.assert_allclose(np.exp(said).sum(axis=0), 1.0, atol=1e-4)
+    said = model.divider(np.zeros((2, 4, *CROP_SHAPE), np.float32))
+    assert said.shape == (2, 3, *CROP_SHAPE)
+    np.testing.assert_allclose(np.exp(said).sum(axis=1), 1.0, atol=1e-4)
