@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from CACScoringLib.cohort.figures import (
+    DPI,
     Pairs,
     bland_altman_figure,
     confusion_figure,
@@ -73,3 +75,15 @@ def test_the_reliability_diagram_has_a_point_a_bin(tmp_path):
     save_figure(figure, tmp_path / "deep" / "reliability.png")
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["reliability.png"]
     assert (tmp_path / "deep" / "reliability.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_png_is_small_and_looks_like_the_figure(tmp_path):
+    counts = np.array([[3, 1], [0, 2]])
+    save_figure(confusion_figure(counts, ["0", ">0"]), tmp_path / "small.png")
+    confusion_figure(counts, ["0", ">0"]).savefig(tmp_path / "plain.png", dpi=DPI)
+    with Image.open(tmp_path / "small.png") as small, Image.open(tmp_path / "plain.png") as plain:
+        assert small.info["Software"] == "CACScoring"
+        assert small.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+        difference = np.abs(np.asarray(small.convert("RGB"), int) - np.asarray(plain.convert("RGB"), int))
+    assert difference.max() <= 12
+    assert (tmp_path / "small.png").stat().st_size < 0.5 * (tmp_path / "plain.png").stat().st_size
