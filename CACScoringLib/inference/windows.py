@@ -98,12 +98,12 @@ def cut_windows(
     for first in range(0, len(corners), BATCH):
         batch = list(corners[first : first + BATCH])
         count = BATCH if device == "cpu" else len(batch)
-        patches = np.empty((count, channels.shape[0], WINDOW, WINDOW, WINDOW), np.float32)
-        patches[:] = np.asarray(fill, np.float32)[:, None, None, None]
+        patches = np.empty((count, WINDOW, WINDOW, WINDOW, len(channels)), np.float32)  # as torch wants them on a CPU
+        patches[:] = np.asarray(fill, np.float32)
         for patch, corner in zip(patches, batch, strict=False):
             box, inner = boxes(corner, channels.shape[1:])
-            patch[(slice(None), *inner)] = channels[(slice(None), *box)]
-        yield batch, torch.from_numpy(patches).to(device, memory_format=torch.channels_last_3d)
+            patch[inner] = np.moveaxis(channels[(slice(None), *box)], 0, -1)
+        yield batch, torch.from_numpy(patches).movedim(-1, 1).to(device)
 
 
 def boxes(corner: tuple[int, int, int], shape: Sequence[int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -135,5 +135,10 @@ class FineLevel(nn.Module):
 
 
 def _unfolded(values: torch.Tensor) -> torch.Tensor:
-    """Return logits, or features, at the resolution of the crop."""
-    return functional.interpolate(values, scale_factor=FOLD, mode="trilinear", align_corners=False)
+    """Return logits, or features, at the resolution of the crop.
+
+    Slice by slice, since ``FOLD`` leaves z alone: torch is several times faster in two dimensions.
+    """
+    slices = values.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    fine = functional.interpolate(slices, scale_factor=FOLD[1:], mode="bilinear", align_corners=False)
+    return fine.unflatten(0, (len(values), -1)).transpose(1, 2)
