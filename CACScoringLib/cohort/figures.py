@@ -228,11 +228,10 @@ def _with_a_palette(path: Path, about: dict[str, str]) -> None:
 
     with Image.open(path) as image:
         few = image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE)
-        resolution = image.info["dpi"]
     words = PngInfo()
     for key, value in about.items():
         words.add_text(key, value)
-    few.save(path, optimize=True, dpi=resolution, pnginfo=words)
+    few.save(path, optimize=True, dpi=(DPI, DPI), pnginfo=words)
 
 
 def regression(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
