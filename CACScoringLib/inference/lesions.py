@@ -54,6 +54,8 @@ class DecisionSettings:
         Beyond this number of specks in a scan, a speck needs more.
     split_share : float
         A lesion is split when another label holds at least this share of it; above 1 never.
+    split_mm3 : float
+        ... and at least this volume; smaller parts go with the rest.
     leaves_below : float
         A part of a coronary lesion goes to no vessel only below this probability of being coronary.
     joins_mm3 : float
@@ -67,6 +69,7 @@ class DecisionSettings:
     large_mm3: float = LARGE_MM3
     quiet_specks: float = SPECKS_OF_A_QUIET_SCAN
     split_share: float = SPLIT_SHARE
+    split_mm3: float = SPLIT_MM3
     leaves_below: float = LEAVES_BELOW
     joins_mm3: float = JOINS_MM3
 
@@ -130,9 +133,9 @@ def decide(
     # To join the coronaries out of a lesion that is not coronary, a part needs as much as that lesion does.
     part_needs = np.where(is_vessel(label), settings.leaves_below, needed[candidates.lesion])
     voxel_label = _label_of(calcium, non_coronary, part_needs, settings)
-    for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3, settings.split_share):
+    for number in _mixed_islands(candidates, label, voxel_label, voxel_mm3, settings):
         members = np.flatnonzero(candidates.lesion == number)
-        smallest = max(SPLIT_MM3, settings.split_share * len(members) * voxel_mm3)
+        smallest = max(settings.split_mm3, settings.split_share * len(members) * voxel_mm3)
         index, wanted = candidates.index[members], voxel_label[members]
         joins = smallest if is_vessel(lesion_label[number]) else max(smallest, settings.joins_mm3)
         label[members] = _split(index, wanted, lesion_label[number], voxel_mm3, smallest, joins)
@@ -198,12 +201,12 @@ def voxelwise(calcium: np.ndarray, non_coronary: np.ndarray, settings: DecisionS
 
 
 def _mixed_islands(
-    candidates: Candidates, label: np.ndarray, voxel_label: np.ndarray, voxel_mm3: float, share: float
+    candidates: Candidates, label: np.ndarray, voxel_label: np.ndarray, voxel_mm3: float, settings: DecisionSettings
 ) -> np.ndarray:
     """Return the islands of which a large enough part prefers another label."""
     differs = np.bincount(candidates.lesion, weights=label != voxel_label, minlength=candidates.count)
     sizes = np.maximum(np.bincount(candidates.lesion, minlength=candidates.count), 1)
-    return np.flatnonzero((differs / sizes >= share) & (differs * voxel_mm3 >= SPLIT_MM3))
+    return np.flatnonzero((differs / sizes >= settings.split_share) & (differs * voxel_mm3 >= settings.split_mm3))
 
 
 def _split(

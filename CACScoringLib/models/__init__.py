@@ -15,6 +15,7 @@ from CACScoringLib.models.bundle import (
     without_part,
     write_bundle,
 )
+from CACScoringLib.models.eight_bit import in_eight_bits
 from CACScoringLib.models.folders import MODELS_VARIABLE, user_models_dir
 from CACScoringLib.models.store import import_model, remove_model
 
@@ -24,6 +25,7 @@ __all__ = [
     "ModelError",
     "find_model",
     "import_model",
+    "in_eight_bits",
     "imported_models",
     "installed_models",
     "load_weights",

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from CACScoringLib.models.eight_bit import restored
 from CACScoringLib.models.folders import user_models_dir
 from CACScoringLib.resources import resources_dir
 
@@ -133,12 +134,13 @@ def open_bundle(model: str | Path) -> ModelBundle:
 
 
 def load_weights(bundle: ModelBundle, device: str = "cpu") -> dict:
-    """Return the state dict of a bundle: tensors only, nothing in the file is executed."""
+    """Return the state dict of a bundle, what was kept in fewer bits as float32; nothing in the file is executed."""
     import torch
 
     half = (torch.float16, torch.bfloat16)
     try:
         state = torch.load(bundle.folder / WEIGHTS, map_location=device, weights_only=True)
+        state = restored(state) if isinstance(state, dict) else state
     except Exception as error:
         raise ModelError(
             f"The weights of model '{bundle.id}' cannot be read ({error}): get the model again."
@@ -166,7 +168,8 @@ def write_bundle(folder: Path, state: dict, *, settings: dict, metadata: dict, c
     folder : Path
         Created; its files are replaced.
     state : dict
-        State dict of the network. What is float32 is written as float16; everything else as it is.
+        State dict of the network. What is float32 is written as float16; everything else as it is, so that what
+        ``in_eight_bits`` has reduced stays so.
     settings : dict
         Goes into the metadata under ``cacscoring``; needs ``method``.
     metadata : dict

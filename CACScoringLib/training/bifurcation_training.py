@@ -17,6 +17,7 @@ from CACScoringLib.inference.inputs import hu_channels
 from CACScoringLib.networks.bifurcation import BifurcationConfig, BifurcationUNet
 from CACScoringLib.training.arteries import UNKNOWN
 from CACScoringLib.training.cases import TrainingCase
+from CACScoringLib.training.instance_norm import for_training
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.sampling import LEAST_WEIGHT, SCORING_MM3, crop, vary_brightness
 from CACScoringLib.training.trainer import ResumableTrainer
@@ -52,6 +53,8 @@ class BifurcationSettings:
     seed: int = 20260
     checkpoint_every: int = 250
     device: str = "cpu"
+    mixed_precision: bool = False
+    """Convolutions in bfloat16: on CPUs that have it a step takes half the time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +187,8 @@ class BifurcationTrainer(ResumableTrainer):
         often = np.array([GATED_SHARE if name == "gated" else 1.0 for name in groups])
         self.shares = often / often.sum()
         torch.manual_seed(settings.seed)
-        network = BifurcationUNet(BifurcationConfig()).to(settings.device, memory_format=torch.channels_last_3d)
+        network = for_training(BifurcationUNet(BifurcationConfig()))
+        network = network.to(settings.device, memory_format=torch.channels_last_3d)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -202,12 +206,14 @@ class BifurcationTrainer(ResumableTrainer):
 
     def train(self, batch: Crops) -> dict[str, float]:
         """Take one step and return its losses."""
-        device = self.settings.device
+        device, mixed = self.settings.device, self.settings.mixed_precision
         self.set_rate()
         self.optimizer.zero_grad(set_to_none=True)
         channels = torch.from_numpy(batch.channels).to(device, memory_format=torch.channels_last_3d)
         label, weight, artery = (torch.from_numpy(a).to(device) for a in (batch.label, batch.weight, batch.artery))
-        losses = bifurcation_losses(self.network(channels), label, weight, artery)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=mixed):
+            logits = self.network(channels)
+        losses = bifurcation_losses({head: said.float() for head, said in logits.items()}, label, weight, artery)
         (losses["vessel"] + losses["calcium"] + COURSE_WEIGHT * losses["course"]).backward()
         self.update(LARGEST_GRADIENT)
         return {name: float(loss.detach()) for name, loss in losses.items()}

@@ -6,12 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from CACScoringLib import __version__
 from CACScoringLib.inference.bifurcation import BifurcationWeights
 from CACScoringLib.inference.lesion_features import FEATURES
 from CACScoringLib.inference.lesions import DecisionSettings
 from CACScoringLib.methods.multibranch_model import BIFURCATION, CLASSIFIER
-from CACScoringLib.models import ModelBundle, write_bundle
+from CACScoringLib.models import ModelBundle, in_eight_bits, write_bundle
 from CACScoringLib.training.calibration import EQUAL, DecisionChoice
 
 if TYPE_CHECKING:
@@ -131,8 +133,8 @@ def bifurcation_settings(config: BifurcationConfig, weights: BifurcationWeights 
 
 
 def with_bifurcation(state: dict, bifurcation: dict) -> dict:
-    """Return a network's state dict with that of the network beside it that says where the left main divides."""
-    return state | {f"{BIFURCATION}.{name}": tensor for name, tensor in bifurcation.items()}
+    """Return a network's state dict with that of the one beside it that says where the left main divides, in 8 bits."""
+    return state | in_eight_bits({f"{BIFURCATION}.{name}": tensor for name, tensor in bifurcation.items()})
 
 
 def with_classifier(state: dict, classifier: LesionClassifier | None) -> dict:
@@ -141,7 +143,8 @@ def with_classifier(state: dict, classifier: LesionClassifier | None) -> dict:
 
     if classifier is None:
         return state
-    return state | {f"{CLASSIFIER}.{name}": torch.from_numpy(a) for name, a in classifier.as_arrays().items()}
+    arrays = {name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in classifier.as_arrays().items()}
+    return state | {f"{CLASSIFIER}.{name}": torch.from_numpy(a) for name, a in arrays.items()}
 
 
 def bundle_metadata(task: str, description: str, data_format: dict[str, object]) -> dict[str, object]:

@@ -12,7 +12,7 @@ import numpy as np
 from CACScoringLib.cohort.agreement import icc_2_1
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.lesion_classifier import LesionClassifier, second_look
-from CACScoringLib.inference.lesions import JOINS_MM3, DecisionSettings, decide
+from CACScoringLib.inference.lesions import JOINS_MM3, SPLIT_MM3, DecisionSettings, decide
 from CACScoringLib.scoring.parts import vessel_agatston
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.synthetic_patients import validation_patients
@@ -21,8 +21,8 @@ from CACScoringLib.training.validation import SeenPatient, see, see_patients
 from CACScoringLib.vocabulary import Vessel
 
 TRIED: tuple[DecisionSettings, ...] = tuple(
-    DecisionSettings(*values, joins_mm3=joins)
-    for joins in (JOINS_MM3, 0.0)
+    DecisionSettings(*values, joins_mm3=joins, split_mm3=split)
+    for joins, split in product((JOINS_MM3, 0.0), (SPLIT_MM3, SPLIT_MM3 / 2))
     for values in product((0.5, 0.6, 0.7, 0.8), (0.5, 0.7, 0.9), (0.2, 0.5, 1.0), (0.4, 0.6, 1.0))
 )
 EQUAL = 0.01

@@ -51,6 +51,21 @@ def test_scattered_disagreement_does_not_split():
     assert set(out.label) == {2}
 
 
+@pytest.mark.parametrize(("length", "labels"), [(1, {2}), (2, {1, 2}), (4, {1, 2})])
+def test_the_smallest_part_that_is_split_off_is_a_setting(length, labels):
+    c = candidates_of(bar())
+    vessels = np.where(c.index[:, 2] < 2 + length, 1, 2)
+    volume = float(np.count_nonzero(vessels == 1))
+
+    def labels_with(split_mm3):
+        settings = DecisionSettings(split_mm3=split_mm3, split_share=0.02)
+        return set(decide(c, sure(vessels), sure(np.zeros(len(vessels), int)), 1.0, settings).label)
+
+    assert labels_with(4.0) == labels
+    assert labels_with(volume) == {1, 2}
+    assert labels_with(volume + 0.5) == {2}
+
+
 def test_what_is_not_coronary_gets_the_other_branchs_label_or_none():
     mask = np.zeros((3, 8, 20), bool)
     mask[1, 2:4, 2:5] = True
