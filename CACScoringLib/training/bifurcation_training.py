@@ -249,7 +249,12 @@ def bifurcation_losses(
 
 
 def train_bifurcation(
-    request: TrainingRequest, cases: Sequence[TrainingCase], groups: Mapping[str, Sequence[int]], steps: int
+    request: TrainingRequest,
+    cases: Sequence[TrainingCase],
+    groups: Mapping[str, Sequence[int]],
+    steps: int,
+    *,
+    mixed_precision: bool = False,
 ) -> BifurcationTrainer | None:
     """Train on the cases that say where the left main runs; None where none does.
 
@@ -260,13 +265,17 @@ def train_bifurcation(
     groups : dict of str to sequence of int
         Indices of cases by protocol.
     steps : int
+    mixed_precision : bool
+        As in ``BifurcationSettings``.
     """
     around = {name: [surroundings_of(cases[n]) for n in group] for name, group in groups.items()}
     known = {name: [one for one in group if one is not None] for name, group in around.items()}
     known = {name: group for name, group in known.items() if group}
     if not known:
         return None
-    settings = BifurcationSettings(steps=steps, seed=request.seed, device=request.device)
+    settings = BifurcationSettings(
+        steps=steps, seed=request.seed, device=request.device, mixed_precision=mixed_precision
+    )
     trainer = BifurcationTrainer(known, settings, request.output / "bifurcation")
     if request.resume:
         trainer.resume()

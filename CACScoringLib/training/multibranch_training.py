@@ -29,6 +29,7 @@ def train_multibranch(
     validation_patients: int = VALIDATION_PATIENTS,
     lesion_patients: int = LESION_PATIENTS,
     bifurcation_steps: int = BIFURCATION_STEPS,
+    mixed_precision: bool = False,
 ) -> ModelBundle:
     """Train both networks, fit the lesion classifier, choose what a lesion needs, and write the bundle.
 
@@ -41,6 +42,8 @@ def train_multibranch(
         Synthetic patients that the lesion classifier learns from; 0: none.
     bifurcation_steps : int
         Optimiser steps of the network that says where the left main divides; 0: none is trained.
+    mixed_precision : bool
+        Of that network: ``BifurcationSettings.mixed_precision``.
     """
     from CACScoringLib.training.bifurcation_training import train_bifurcation
     from CACScoringLib.training.bundle_writer import write_trained_bundle
@@ -57,7 +60,9 @@ def train_multibranch(
     if request.resume:
         trainer.resume()
     trainer.run(lambda step, losses: request.report(losses_text(losses), step, request.steps))
-    beside = train_bifurcation(request, cases, groups, bifurcation_steps) if bifurcation_steps > 0 else None
+    beside = None
+    if bifurcation_steps > 0:
+        beside = train_bifurcation(request, cases, groups, bifurcation_steps, mixed_precision=mixed_precision)
     folder = request.bundle_folder(NAME)
     write = partial(write_trained_bundle, folder, trainer, patients=request.patients, bifurcation=beside)
     bundle = write()

@@ -62,6 +62,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         help="optimiser steps of the network of multibranch-unet that says where the left main divides "
         f"(default {BIFURCATION_STEPS}; 0: none)",
     )
+    parser.add_argument(
+        "--mixed-precision",
+        action="store_true",
+        help="train that network with convolutions in bfloat16: steps of half the time on CPUs that have it",
+    )
     parser.add_argument("--no-resume", action="store_true", help="start again although a checkpoint is there")
     parser.add_argument(
         "--ablation",
@@ -132,6 +137,7 @@ def _train(args: argparse.Namespace, request: TrainingRequest) -> None:
             validation_patients=args.validation_patients,
             lesion_patients=args.lesion_patients,
             bifurcation_steps=args.bifurcation_steps,
+            mixed_precision=args.mixed_precision,
         )
     elif args.method == "convlstm":
         from CACScoringLib.training.convlstm_training import train_convlstm

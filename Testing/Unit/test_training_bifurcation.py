@@ -168,6 +168,21 @@ def test_training_learns_where_one_left_main_divides_and_goes_on_to_the_same_wei
         torch.testing.assert_close(value, other[name], atol=1e-4, rtol=0)
 
 
+def test_in_mixed_precision_a_step_is_nearly_the_same_and_weights_stay_float32(tmp_path):
+    groups = {"gated": [surroundings_of(a_case())]}
+    losses = []
+    for mixed in (False, True):
+        settings = BifurcationSettings(steps=1, patients_per_step=2, seed=1, mixed_precision=mixed)
+        trainer = BifurcationTrainer(groups, settings, tmp_path)
+        kinds = []
+        trainer.network.fold.register_forward_hook(lambda module, given, out, kinds=kinds: kinds.append(out.dtype))
+        losses.append(trainer.train(trainer.batch(0)))
+        assert kinds == [torch.bfloat16 if mixed else torch.float32]
+        assert {value.dtype for value in trainer.average.values()} == {torch.float32}
+    assert losses[1] != losses[0]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
 class LeftMainNetwork(BallFinder):
     """Takes every candidate for left main, hardly surer than LAD."""
 
