@@ -1,4 +1,5 @@
-"""Seconds of a training step with freed memory kept and without, each in a process of its own, in the same run.
+"""Seconds of a training step: with freed memory kept and without, and of the network for the left main's division in
+float32 and bfloat16, with torch's normalisation and with the project's. Each in a process of its own, in the same run.
 
 Run: ``python Testing/Benchmarks/bench_training.py``. Nothing is asserted.
 """
@@ -27,6 +28,30 @@ for _ in range({steps}):
     seconds.append(time.perf_counter() - started)
 print(min(seconds))
 """
+LEFT_MAIN = """
+import time
+import torch
+from CACScoringLib.inference.bifurcation import CROP_SHAPE
+from CACScoringLib.networks.bifurcation import BifurcationUNet
+from CACScoringLib.training.instance_norm import for_training
+from CACScoringLib.training.memory import keep_freed_memory
+
+keep_freed_memory()
+network = BifurcationUNet()
+if {own}:
+    for_training(network)
+network.to(memory_format=torch.channels_last_3d)
+crops = torch.randn(6, 4, *CROP_SHAPE).contiguous(memory_format=torch.channels_last_3d)
+seconds = []
+for _ in range({steps}):
+    started = time.perf_counter()
+    network.zero_grad(set_to_none=True)
+    with torch.autocast("cpu", torch.bfloat16, enabled={mixed}):
+        logits = network(crops)
+    sum(said.float().square().mean() for said in logits.values()).backward()
+    seconds.append(time.perf_counter() - started)
+print(min(seconds))
+"""
 CASES = {
     "slice-regression, 48 slices": {
         "module": "slice_regression",
@@ -43,7 +68,10 @@ CASES = {
 
 def seconds(case: dict[str, str], keep: bool) -> float:
     """Return the shortest of a few steps in seconds."""
-    code = CODE.format(**case, keep=keep, steps=STEPS)
+    return _printed_by(CODE.format(**case, keep=keep, steps=STEPS))
+
+
+def _printed_by(code: str) -> float:
     return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
 
 
@@ -54,6 +82,10 @@ def main() -> None:
     for name, case in CASES.items():
         before, after = seconds(case, keep=False), seconds(case, keep=True)
         write(f"{name:29} {before:11.2f} {after:14.2f} {after / before:6.2f}\n")
+    write("\nleft main, 6 crops            torch's norm s   our norm s  ratio\n")
+    for kind, mixed in (("float32", False), ("bfloat16", True)):
+        before, after = (_printed_by(LEFT_MAIN.format(own=own, mixed=mixed, steps=STEPS)) for own in (False, True))
+        write(f"{kind:29} {before:14.2f} {after:12.2f} {after / before:6.2f}\n")
 
 
 if __name__ == "__main__":
