@@ -65,7 +65,8 @@ Measured figures: `Resources/Documentation/evaluation.md`.
 DIVIDES = """A second network, a 3-D U-Net on 24x48x48 voxels round the calcium that may be left main, says where that
   divides: LM, LAD and LCX share a voxel by the product of both networks' probabilities (exponents
   {weights.whole_heart:g} and {weights.left_main:g}). It is asked about two crops a voxel apart, whose mean
-  counts. It learned in {steps} steps along the arteries of the same patients, calcified or not."""
+  counts. It learned in {steps} steps along the arteries of the same patients, calcified or not. Its weights are
+  kept in eight bits, a step for each output channel."""
 DOES_NOT_DIVIDE = "No second network says where the left main divides."
 SECOND_LOOK = """A classifier of {trees} boosted trees looks again at every lesion that the network gives 3 % or
   more: size, shape, density, surroundings, what the network says, the rest of the scan, and how it stands out of the
@@ -74,8 +75,8 @@ SECOND_LOOK = """A classifier of {trees} boosted trees looks again at every lesi
 NO_SECOND_LOOK = "No classifier looks again at whole lesions."
 CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
   speck below 8 mm3 from {settings.speck_probability} (more in scans with many); a part of another lesion joins the
-  coronaries from {settings.joins_mm3:g} mm3 on; the odds of LM are taken {settings.left_main_odds} times against what
-  is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have
+  coronaries from {settings.joins_mm3:g} mm3 on, other parts are split off from {settings.split_mm3:g} mm3 on; the odds
+  of LM are taken {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have
   the smallest mean error of ln(1 + Agatston), total and vessels (within {equal:g} %, the best ICC of LM), on {patients}
   synthetic patients of their own (seeds from 800000)."""
 REVIEWED = """
