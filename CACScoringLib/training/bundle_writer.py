@@ -76,9 +76,10 @@ NO_SECOND_LOOK = "No classifier looks again at whole lesions."
 CHOSEN = """A lesion is coronary from a probability of {settings.coronary_probability} on, one of 60 mm3 from 0.5, a
   speck below 8 mm3 from {settings.speck_probability} (more in scans with many); a part of another lesion joins the
   coronaries from {settings.joins_mm3:g} mm3 on, other parts are split off from {settings.split_mm3:g} mm3 on; the odds
-  of LM are taken {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times against the other vessels. Of {tried} settings tried, these have
-  the smallest mean error of ln(1 + Agatston), total and vessels (within {equal:g} %, the best ICC of LM), on {patients}
-  synthetic patients of their own (seeds from 800000)."""
+  of LM are taken {settings.left_main_odds} times against what is no vessel, {settings.left_main_vessel_odds} times
+  against the other vessels. Of {tried} settings tried, these have the smallest mean error of ln(1 + Agatston), total
+  and vessels (within {equal:g} %, the best ICC of LM), on {patients} synthetic patients of their own (seeds from
+  800000)."""
 REVIEWED = """
 - Uncertainty: probability of each risk category, calibrated on the same {patients} synthetic patients (expected
   calibration error of the stated category {error:.3f} on patients left out of the fit). A scan needs review where its
