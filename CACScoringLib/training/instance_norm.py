@@ -1,7 +1,7 @@
 """Instance normalisation and leaky ReLU in one step, for training in bfloat16 on a CPU.
 
 What torch does going back through ``GroupNorm`` takes longer in bfloat16 than all convolutions of a small 3-D network
-together, and half as long as them in float32. Here both ways are a few passes over the map, sums in float32.
+together, and a third as long as them in float32. Here both ways are a few passes over the map, sums in float32.
 """
 
 from __future__ import annotations
