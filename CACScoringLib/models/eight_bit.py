@@ -1,8 +1,8 @@
 """Weights in eight bits: half of what they take as float16, where a model has to stay small.
 
-The largest weight of each output channel gives that channel's step, and weights are whole numbers of steps from -127
-to 127 (symmetric quantisation per channel: Krishnamoorthi 2018, arXiv 1806.08342). They are restored on loading; what
-computes is float32 as ever.
+The largest weight of each channel, an index of the first axis (in a transposed convolution that of its input), gives
+the channel's step, and weights are whole numbers of steps from -127 to 127 (symmetric quantisation per channel:
+Krishnamoorthi 2018, arXiv 1806.08342). They are restored on loading; what computes is float32 as ever.
 """
 
 from __future__ import annotations

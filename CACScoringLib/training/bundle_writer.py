@@ -66,7 +66,7 @@ DIVIDES = """A second network, a 3-D U-Net on 24x48x48 voxels round the calcium 
   divides: LM, LAD and LCX share a voxel by the product of both networks' probabilities (exponents
   {weights.whole_heart:g} and {weights.left_main:g}). It is asked about two crops a voxel apart, whose mean
   counts. It learned in {steps} steps along the arteries of the same patients, calcified or not. Its weights are
-  kept in eight bits, a step for each output channel."""
+  kept in eight bits, a step for each channel."""
 DOES_NOT_DIVIDE = "No second network says where the left main divides."
 SECOND_LOOK = """A classifier of {trees} boosted trees looks again at every lesion that the network gives 3 % or
   more: size, shape, density, surroundings, what the network says, the rest of the scan, and how it stands out of the

@@ -6,6 +6,7 @@ together, and a third as long as them in float32. Here both ways are a few passe
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -90,7 +91,7 @@ class InstanceNormLeakyReLU(nn.GroupNorm):
 def for_training(network: nn.Module) -> nn.Module:
     """Put ``InstanceNormLeakyReLU`` where a network has the two in turn; the network is changed and returned."""
     for parts in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
-        for place, (norm, after) in enumerate(zip(list(parts), list(parts)[1:], strict=False)):
+        for place, (norm, after) in enumerate(pairwise(list(parts))):
             if _of_instances(norm) and isinstance(after, nn.LeakyReLU):
                 parts[place] = InstanceNormLeakyReLU(norm, after.negative_slope)
                 parts[place + 1] = nn.Identity()
