@@ -20,6 +20,7 @@ from CACScoringLib.training.cases import TrainingCase
 from CACScoringLib.training.instance_norm import for_training
 from CACScoringLib.training.run_request import TrainingRequest
 from CACScoringLib.training.sampling import LEAST_WEIGHT, SCORING_MM3, crop, vary_brightness
+from CACScoringLib.training.stored_arrays import StoredArrays
 from CACScoringLib.training.trainer import ResumableTrainer
 from CACScoringLib.vocabulary import Vessel
 
@@ -58,7 +59,7 @@ class BifurcationSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Surroundings:
+class Surroundings(StoredArrays):
     """What lies round the left main of a case, on its fine grid.
 
     Attributes
@@ -124,11 +125,7 @@ def draw_crop(around: Surroundings, rng: np.random.Generator) -> Crops:
     offsets = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     at = offsets @ _turned(rng).T / spacing + middle
     where = torch.from_numpy((at / (shape - 1) * 2.0 - 1.0)[..., ::-1].astype(np.float32).copy())[None]
-    maps = np.zeros((6, *shape), np.float32)
-    place = tuple(around.cell.T)
-    for number, values in enumerate((around.peak, around.fraction, around.size, around.label, around.weight)):
-        maps[(number, *place)] = values
-    maps[5] = around.artery
+    maps = _maps(around)
     options = {"padding_mode": "border", "align_corners": True}
     hu = torch.from_numpy(around.hu.astype(np.float32))[None, None]
     hu = functional.grid_sample(hu, where, mode="bilinear", **options)[0, 0].numpy()
@@ -141,6 +138,25 @@ def draw_crop(around: Surroundings, rng: np.random.Generator) -> Crops:
     peak = peak * np.float32(rng.uniform(0.93, 1.07))
     channels = hu_channels(hu, {"peak": peak, "fraction": fraction, "size": size})
     return Crops(channels, label.astype(np.int64), weight, artery.astype(np.int64))
+
+
+def plain_crop(around: Surroundings) -> Crops:
+    """Cut the crop round the true left main, neither turned nor varied; arrays without the axis of the batch."""
+    low = np.rint(around.middle - (np.asarray(CROP_SHAPE) - 1) / 2).astype(int)
+    box = tuple(slice(a, a + n) for a, n in zip(low, CROP_SHAPE, strict=True))
+    peak, fraction, size, label, weight, artery = (values[box] for values in _maps(around))
+    channels = hu_channels(around.hu[box].astype(np.float32), {"peak": peak, "fraction": fraction, "size": size})
+    return Crops(channels, label.astype(np.int64), weight, artery.astype(np.int64))
+
+
+def _maps(around: Surroundings) -> np.ndarray:
+    """Return peak, fraction, size, label, weight and artery as one array: float32 (6, z, y, x)."""
+    maps = np.zeros((6, *around.hu.shape), np.float32)
+    place = tuple(around.cell.T)
+    for number, values in enumerate((around.peak, around.fraction, around.size, around.label, around.weight)):
+        maps[(number, *place)] = values
+    maps[5] = around.artery
+    return maps
 
 
 def _middle(around: Surroundings, rng: np.random.Generator) -> np.ndarray:
@@ -180,14 +196,24 @@ class BifurcationTrainer(ResumableTrainer):
     settings : BifurcationSettings
     folder : Path
         Where checkpoint and log go.
+    start : dict of str to Tensor, optional
+        Weights to go on from; random ones without.
     """
 
-    def __init__(self, groups: Mapping[str, list[Surroundings]], settings: BifurcationSettings, folder: Path):
+    def __init__(
+        self,
+        groups: Mapping[str, list[Surroundings]],
+        settings: BifurcationSettings,
+        folder: Path,
+        start: Mapping[str, torch.Tensor] | None = None,
+    ):
         self.groups = list(groups.values())
         often = np.array([GATED_SHARE if name == "gated" else 1.0 for name in groups])
         self.shares = often / often.sum()
         torch.manual_seed(settings.seed)
         network = for_training(BifurcationUNet(BifurcationConfig()))
+        if start is not None:
+            network.load_state_dict(start)
         network = network.to(settings.device, memory_format=torch.channels_last_3d)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay

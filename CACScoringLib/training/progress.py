@@ -34,6 +34,6 @@ def shown_in(progress: Progress) -> Tell:
             what, text = "generated", f"Generating {text.removeprefix('generated ')}"
         if what not in tasks:
             tasks[what] = progress.add_task(text, total=total)
-        progress.update(tasks[what], completed=done, description=text)
+        progress.update(tasks[what], completed=done, total=total, description=text)
 
     return tell

@@ -13,11 +13,17 @@ PATIENTS = 480
 FIRST_TRAINING_SEED = 1_000
 LESION_PATIENTS = 320
 """Of a training, to fit the lesion classifier on what the network says about patients it was not trained on."""
+FIRST_LEFT_MAIN_SEED = 50_000
+"""Of a training that goes on with the network that says where the left main divides: the shipped one has learned from
+seeds below."""
 FIRST_LESION_SEED = 60_000
+"""Seeds below train networks."""
 VALIDATION_PATIENTS = 40
 """Of a training, to choose settings on."""
 FIRST_VALIDATION_SEED = 800_000
 """Seeds from here to 899999 choose settings; they are neither trained on nor evaluated on."""
+FIRST_LEFT_MAIN_VALIDATION_SEED = 820_000
+"""Of patients that choose among the weights of the network that says where the left main divides."""
 FIRST_EVALUATION_SEED = 900_000
 """Seeds from here on are never trained on."""
 
@@ -89,3 +95,28 @@ def validation_patients(count: int) -> list[tuple[str, int]]:
     from CACScoringLib.phantom import PROTOCOLS
 
     return evaluation_patients(-(-count // len(PROTOCOLS)), FIRST_VALIDATION_SEED)
+
+
+def left_main_patients(count: int, first_seed: int) -> list[tuple[str, int]]:
+    """Return protocol and seed of the patients from which the network of the left main's division goes on learning.
+
+    Raises
+    ------
+    ValueError
+        If seeds are among those that fit classifiers, choose or measure.
+    """
+    from CACScoringLib.phantom import PROTOCOLS
+
+    if not FIRST_TRAINING_SEED <= first_seed <= FIRST_LESION_SEED - count:
+        raise ValueError(
+            f"{count} patients from seed {first_seed} on do not all have seeds from {FIRST_TRAINING_SEED} to "
+            f"{FIRST_LESION_SEED - 1}, which are those that train networks"
+        )
+    return [(PROTOCOLS[n % len(PROTOCOLS)], first_seed + n) for n in range(count)]
+
+
+def left_main_validation_patients(count: int) -> list[tuple[str, int]]:
+    """Return protocol and seed of at least ``count`` patients that choose its weights, as many of every protocol."""
+    from CACScoringLib.phantom import PROTOCOLS
+
+    return evaluation_patients(-(-count // len(PROTOCOLS)), FIRST_LEFT_MAIN_VALIDATION_SEED)

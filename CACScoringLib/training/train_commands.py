@@ -8,7 +8,13 @@ from pathlib import Path
 from CACScoringLib.training.arguments import add_labelled_scans, known_method, positive
 from CACScoringLib.training.multibranch_training import BIFURCATION_STEPS
 from CACScoringLib.training.run_request import Tell, TrainingRequest
-from CACScoringLib.training.synthetic_patients import LESION_PATIENTS, PATIENTS, VALIDATION_PATIENTS
+from CACScoringLib.training.synthetic_patients import (
+    FIRST_LEFT_MAIN_SEED,
+    FIRST_LESION_SEED,
+    LESION_PATIENTS,
+    PATIENTS,
+    VALIDATION_PATIENTS,
+)
 
 STEPS = {"multibranch-unet": 2400, "convlstm": 3000, "slice-regression": 2400, "six-class": 6000}
 """Default optimiser steps of each method that ``train`` knows."""
@@ -58,7 +64,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bifurcation-steps",
         type=int,
-        default=BIFURCATION_STEPS,
+        metavar="N",
         help="optimiser steps of the network of multibranch-unet that says where the left main divides "
         f"(default {BIFURCATION_STEPS}; 0: none)",
     )
@@ -76,6 +82,19 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ablation-seeds", type=int, default=1, metavar="N", help="seeds of each short training (default 1)"
     )
+    further = parser.add_argument_group("going on with one network of a model")
+    further.add_argument(
+        "--left-main-only",
+        action="store_true",
+        help="train only the network of multibranch-unet that says where the left main divides, further, for --steps "
+        "(default 2000) on synthetic patients that it has not seen; every other part is that of --from-model",
+    )
+    further.add_argument(
+        "--first-seed",
+        type=int,
+        metavar="SEED",
+        help=f"of these patients, below {FIRST_LESION_SEED} (default {FIRST_LEFT_MAIN_SEED})",
+    )
     own = add_labelled_scans(parser, "labelled scans: tune a model that is there on them")
     own.add_argument(
         "--from-model", metavar="MODEL", help="model to go on from: id or folder (default: the shipped one)"
@@ -83,7 +102,11 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--validation-share", type=float, default=0.2, help="share of patients held back (default 0.2; 0: none)"
     )
-    own.add_argument("--learning-rate", type=float, help="highest learning rate (default 3e-4 with --data)")
+    own.add_argument(
+        "--learning-rate",
+        type=float,
+        help="highest learning rate (default 3e-4 with --data, 1e-3 with --left-main-only)",
+    )
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -91,6 +114,7 @@ def run_train(args: argparse.Namespace) -> int:
     _folds_are_possible(args)
     known_method(args.method)
     _seeds_are_of_an_ablation(args)
+    _of_the_left_main(args)
     if args.method != "multibranch-unet":
         _only_multibranch(args)
         _no_ablation(args, f"not for {args.method}")
@@ -99,6 +123,11 @@ def run_train(args: argparse.Namespace) -> int:
         from CACScoringLib.training.data_commands import run_tune
 
         return run_tune(args)
+    elif args.left_main_only:
+        _no_ablation(args, "not with --left-main-only")
+        from CACScoringLib.training.left_main_command import run_left_main
+
+        return run_left_main(args)
     else:
         _only_with_data(args)
     if args.ablation:
@@ -136,7 +165,7 @@ def _train(args: argparse.Namespace, request: TrainingRequest) -> None:
             request,
             validation_patients=args.validation_patients,
             lesion_patients=args.lesion_patients,
-            bifurcation_steps=args.bifurcation_steps,
+            bifurcation_steps=BIFURCATION_STEPS if args.bifurcation_steps is None else args.bifurcation_steps,
             mixed_precision=args.mixed_precision,
         )
     elif args.method == "convlstm":
@@ -163,7 +192,26 @@ def _only_multibranch(args: argparse.Namespace) -> None:
 
     if args.data is not None:
         raise ModelError(f"--data is for multibranch-unet: {args.method} is trained on synthetic patients only.")
+    if args.mixed_precision or args.bifurcation_steps is not None:
+        name = "--mixed-precision" if args.mixed_precision else "--bifurcation-steps"
+        raise ModelError(f"{name} is about a network that only multibranch-unet has; leave it out for {args.method}.")
     _only_with_data(args)
+
+
+def _of_the_left_main(args: argparse.Namespace) -> None:
+    """Refuse ``--left-main-only`` where it means nothing, and what means nothing without it or with it."""
+    from CACScoringLib.models import ModelError
+
+    if not args.left_main_only:
+        if args.first_seed is not None:
+            raise ModelError("--first-seed goes with --left-main-only.")
+        return
+    if args.method != "multibranch-unet":
+        raise ModelError(f"--left-main-only is for multibranch-unet: {args.method} has no such network.")
+    if args.data is not None:
+        raise ModelError("--left-main-only learns from synthetic patients: leave out --data, or --left-main-only.")
+    if args.bifurcation_steps is not None:
+        raise ModelError("With --left-main-only, --steps says how long it learns: leave out --bifurcation-steps.")
 
 
 def _seeds_are_of_an_ablation(args: argparse.Namespace) -> None:
@@ -202,4 +250,5 @@ def _only_with_data(args: argparse.Namespace) -> None:
 
     for name in ("layout", "label_map", "from_model", "learning_rate"):
         if getattr(args, name) is not None:
-            raise ModelError(f"--{name.replace('_', '-')} goes with --data, the folder of labelled scans.")
+            also = " or --left-main-only" if name in ("from_model", "learning_rate") else ""
+            raise ModelError(f"--{name.replace('_', '-')} goes with --data, the folder of labelled scans{also}.")
