@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from CACScoringLib.models import ModelError, open_bundle
-from CACScoringLib.training.synthetic_patients import FIRST_LEFT_MAIN_SEED, left_main_patients
+from CACScoringLib.training.synthetic_patients import FIRST_LEFT_MAIN_SEED, PATIENTS, left_main_patients
 from CACScoringLib.training.train_commands import request_of
 
 STEPS = 2000
@@ -25,18 +25,19 @@ def run_left_main(args: argparse.Namespace) -> int:
         raise ModelError(f"Model '{start.id}' belongs to method '{start.method}', not to '{args.method}'.")
     if args.learning_rate is not None and not args.learning_rate > 0:
         raise ModelError("--learning-rate has to be above 0.")
+    first_seed = FIRST_LEFT_MAIN_SEED if args.first_seed is None else args.first_seed
+    try:
+        left_main_patients(args.patients or PATIENTS, first_seed)
+    except ValueError as error:
+        raise ModelError(f"--first-seed: {error}.") from error
     with progress_display() as progress:
         request = request_of(args, STEPS, shown_in(progress))
         how = FurtherTraining(
-            first_seed=FIRST_LEFT_MAIN_SEED if args.first_seed is None else args.first_seed,
+            first_seed=first_seed,
             learning_rate=args.learning_rate or LEARNING_RATE,
             validation_patients=max(args.validation_patients, 0),
             mixed_precision=args.mixed_precision,
         )
-        try:
-            left_main_patients(request.patients, how.first_seed)
-        except ValueError as error:
-            raise ModelError(f"--first-seed: {error}.") from error
         bundle, choice = train_left_main(request, start, how)
     lines = ["Cross-entropy of LM, LAD and LCX, at calcium and along the arteries:"] if choice.tried else []
     lines += [f"  {name}: {said.calcium:.4f}, {said.course:.4f}" for name, said in choice.tried.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from CACScoringLib.training.arguments import add_labelled_scans, known_method, positive
@@ -125,6 +126,7 @@ def run_train(args: argparse.Namespace) -> int:
         return run_tune(args)
     elif args.left_main_only:
         _no_ablation(args, "not with --left-main-only")
+        _only_with_data(args, ("layout", "label_map"))
         from CACScoringLib.training.left_main_command import run_left_main
 
         return run_left_main(args)
@@ -244,11 +246,13 @@ def _folds_are_possible(args: argparse.Namespace) -> None:
         raise ModelError(f"--folds: {error}.") from error
 
 
-def _only_with_data(args: argparse.Namespace) -> None:
+def _only_with_data(
+    args: argparse.Namespace, options: Sequence[str] = ("layout", "label_map", "from_model", "learning_rate")
+) -> None:
     """Refuse options that mean nothing without scans of one's own."""
     from CACScoringLib.models import ModelError
 
-    for name in ("layout", "label_map", "from_model", "learning_rate"):
+    for name in options:
         if getattr(args, name) is not None:
             also = " or --left-main-only" if name in ("from_model", "learning_rate") else ""
             raise ModelError(f"--{name.replace('_', '-')} goes with --data, the folder of labelled scans{also}.")
