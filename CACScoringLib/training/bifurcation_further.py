@@ -22,7 +22,7 @@ from CACScoringLib.training.bifurcation_training import (
     surroundings_of,
 )
 from CACScoringLib.training.bifurcation_validation import CrossEntropy, cross_entropy
-from CACScoringLib.training.bundle_writer import LICENCE, with_bifurcation, with_classifier
+from CACScoringLib.training.bundle_writer import with_bifurcation, with_classifier
 from CACScoringLib.training.case_cache import CaseKind
 from CACScoringLib.training.cases import CACHE_VERSION, case_of_synthetic
 from CACScoringLib.training.run_request import TrainingRequest
@@ -138,7 +138,9 @@ def train_left_main(request: TrainingRequest, start: ModelBundle, how: FurtherTr
         mixed_precision=how.mixed_precision,
     )
     trainer = BifurcationTrainer(groups, settings, request.output / "bifurcation", first)
-    found = weights_of_a_run(first, _run(trainer, request), (trainer.step, trainer.average))
+    half_way = _run(trainer, request)
+    end = trainer.step, {name: value.cpu() for name, value in trainer.average.items()}
+    found = weights_of_a_run(first, half_way, end)
     choice = choose(found, held_back, request)
     _write_choice(request.output / VALIDATION, choice)
     if choice.name == BEFORE:
@@ -156,7 +158,7 @@ def train_left_main(request: TrainingRequest, start: ModelBundle, how: FurtherTr
         metadata={key: value for key, value in start.metadata.items() if key != "cacscoring"},
         card=(start.folder / "docs" / "README.md").read_text(encoding="utf-8")
         + _card_words(request, start, how, choice, settings.patients_per_step),
-        licence=LICENCE,
+        licence=(start.folder / "LICENSE").read_text(encoding="utf-8"),
     )
     return bundle, choice
 

@@ -150,6 +150,7 @@ def test_one_network_learns_and_the_rest_of_the_model_stays(quick, tmp_path, cap
     assert "2 steps of 2 crops on 2 synthetic patients (seeds from 51000), learning rate 0.001, seed 20260" in card
     assert f"those called '{said['chosen']}' have the smallest" in card
     assert before.sha256 in card
+    assert (after.folder / "LICENSE").read_bytes() == (before.folder / "LICENSE").read_bytes()
     printed = capsys.readouterr().out
     assert f"Model with the weights '{said['chosen']}' in " in printed
     assert f"before: {calcium['before']:.4f}, " in printed
