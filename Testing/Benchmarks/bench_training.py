@@ -10,8 +10,7 @@ import subprocess
 import sys
 
 STEPS = 4
-CODE = """
-import time
+SLICES = """
 import torch
 from CACScoringLib.networks.{module} import {network}
 from CACScoringLib.training.memory import keep_freed_memory
@@ -20,16 +19,11 @@ if {keep}:
     keep_freed_memory()
 network = {network}().to(memory_format=torch.channels_last)
 inputs = {inputs}
-seconds = []
-for _ in range({steps}):
-    started = time.perf_counter()
-    network.zero_grad(set_to_none=True)
-    network(*inputs).abs().mean().backward()
-    seconds.append(time.perf_counter() - started)
-print(min(seconds))
+
+def loss():
+    return network(*inputs).abs().mean()
 """
 LEFT_MAIN = """
-import time
 import torch
 from CACScoringLib.inference.bifurcation import CROP_SHAPE
 from CACScoringLib.networks.bifurcation import BifurcationUNet
@@ -42,13 +36,20 @@ if {own}:
     for_training(network)
 network.to(memory_format=torch.channels_last_3d)
 crops = torch.randn(6, 4, *CROP_SHAPE).contiguous(memory_format=torch.channels_last_3d)
-seconds = []
-for _ in range({steps}):
-    started = time.perf_counter()
-    network.zero_grad(set_to_none=True)
+
+def loss():
     with torch.autocast("cpu", torch.bfloat16, enabled={mixed}):
         logits = network(crops)
-    sum(said.float().square().mean() for said in logits.values()).backward()
+    return sum(said.float().square().mean() for said in logits.values())
+"""
+TIMED = f"""
+import time
+
+seconds = []
+for _ in range({STEPS}):
+    started = time.perf_counter()
+    network.zero_grad(set_to_none=True)
+    loss().backward()
     seconds.append(time.perf_counter() - started)
 print(min(seconds))
 """
@@ -66,13 +67,11 @@ CASES = {
 }
 
 
-def seconds(case: dict[str, str], keep: bool) -> float:
-    """Return the shortest of a few steps in seconds."""
-    return _printed_by(CODE.format(**case, keep=keep, steps=STEPS))
-
-
-def _printed_by(code: str) -> float:
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+def seconds(step: str) -> float:
+    """Return the shortest of a few steps in seconds; ``step`` is code that makes ``network`` and ``loss``."""
+    return float(
+        subprocess.run([sys.executable, "-c", step + TIMED], check=True, capture_output=True, text=True).stdout
+    )
 
 
 def main() -> None:
@@ -80,11 +79,11 @@ def main() -> None:
     write = sys.stdout.write
     write("step                          as it is s  memory kept s  ratio\n")
     for name, case in CASES.items():
-        before, after = seconds(case, keep=False), seconds(case, keep=True)
+        before, after = (seconds(SLICES.format(**case, keep=keep)) for keep in (False, True))
         write(f"{name:29} {before:11.2f} {after:14.2f} {after / before:6.2f}\n")
     write("\nleft main, 6 crops            torch's norm s   our norm s  ratio\n")
     for kind, mixed in (("float32", False), ("bfloat16", True)):
-        before, after = (_printed_by(LEFT_MAIN.format(own=own, mixed=mixed, steps=STEPS)) for own in (False, True))
+        before, after = (seconds(LEFT_MAIN.format(own=own, mixed=mixed)) for own in (False, True))
         write(f"{kind:29} {before:14.2f} {after:12.2f} {after / before:6.2f}\n")
 
 
