@@ -8,6 +8,7 @@ from pathlib import Path
 from CACScoringLib.commands.console import print_lines, progress_bar
 from CACScoringLib.commands.exit_codes import DONE, UsageError
 from CACScoringLib.commands.options import listed
+from CACScoringLib.commands.targets import check_folder
 
 PROTOCOLS = ("gated", "spect-ctac", "pet-ctac", "chest")
 
@@ -49,11 +50,15 @@ def run(args: argparse.Namespace) -> int:
     """Make a synthetic patient."""
     if args.seed < 0:
         raise UsageError("A seed is a whole number from 0.")
-    if args.output.exists() and not args.output.is_dir():
-        raise UsageError(f"The output folder '{args.output}' cannot be made: there is a file of that name.")
+    check_folder(args.output)
     from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
     from CACScoringLib.phantom.mimics import MAKERS
     from CACScoringLib.phantom.protocols import gated_kinds
+    from CACScoringLib.phantom.writing import written_in
+
+    there = written_in(args.output)
+    if there is not None:
+        raise UsageError(f"{args.output} holds '{there}' already: choose another folder, so that no two patients mix.")
 
     mimics = listed(args.mimics)
     unknown = [name for name in mimics if name not in MAKERS]

@@ -47,6 +47,8 @@ _NEVER_DICOM = frozenset(
     }
 )
 # fmt: on
+_SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN", "lost+found"})
+"""Not looked into: nobody keeps scans there, and most may not be read."""
 _PREAMBLE_BYTES = 128
 
 
@@ -85,7 +87,8 @@ class SliceHeader:
 class HeaderScan:
     """What was found in a set of files.
 
-    ``unreadable`` are the names of files that are DICOM and could not be read.
+    ``unreadable`` are the names of files that are DICOM, or are named like the images among them, and could not be
+    read: damaged, empty or not permitted.
     """
 
     slices: tuple[SliceHeader, ...]
@@ -139,11 +142,11 @@ def list_files(folder: Path) -> list[Path]:
     Raises
     ------
     InputRefusedError
-        ``too-many-files`` beyond :data:`MAX_FILES`.
+        ``too-many-files`` beyond :data:`MAX_FILES`; ``unreadable`` where a folder may not be looked into.
     """
     found: list[Path] = []
-    for root, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+    for root, folders, names in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _SYSTEM_FOLDERS)
         found.extend(Path(root, name) for name in sorted(names) if not name.startswith("."))
         if len(found) > MAX_FILES:
             raise InputRefusedError(
@@ -155,13 +158,29 @@ def list_files(folder: Path) -> list[Path]:
     return found
 
 
+def _refuse_folder(error: OSError) -> None:
+    """Refuse what ``os.walk`` would pass over: a scan would be scored without the slices that lie there."""
+    name = Path(error.filename or "").name
+    raise InputRefusedError(
+        refuse("unreadable", f"The folder {name} may not be looked into: check its permissions.")
+    ) from error
+
+
 def looks_like_dicom(path: Path) -> bool:
     """Return whether a file begins as DICOM does, with or without the 128-byte preamble."""
+    return _begins_as_dicom(_start_of(path) or b"")
+
+
+def _start_of(path: Path) -> bytes | None:
+    """Return the first bytes of a file; None where it may not be read."""
     try:
         with path.open("rb") as file:
-            start = file.read(_PREAMBLE_BYTES + 4)
+            return file.read(_PREAMBLE_BYTES + 4)
     except OSError:
-        return False
+        return None
+
+
+def _begins_as_dicom(start: bytes) -> bool:
     return start[_PREAMBLE_BYTES:] == b"DICM" or start[:4] in (
         b"\x08\x00\x00\x00",
         b"\x08\x00\x05\x00",
@@ -173,24 +192,32 @@ def scan_headers(paths: Iterable[Path]) -> HeaderScan:
     """Read the headers of every DICOM image among ``paths``; other files are passed over."""
     slices: list[SliceHeader] = []
     unreadable: list[str] = []
+    silent: list[Path] = []
     files = 0
     for path in paths:
         files += 1
-        if path.suffix.lower() in _NEVER_DICOM or not looks_like_dicom(path):
+        if path.suffix.lower() in _NEVER_DICOM:
+            continue
+        start = _start_of(path)
+        if not start:
+            silent.append(path)
+        if not start or not _begins_as_dicom(start):
             continue
         try:
             dataset = dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS), force=True)
             slices.extend(_slice_headers(path, dataset))
         except Exception:  # a damaged or hostile header may raise anything; it is named to the user
             unreadable.append(path.name)
+    kinds = {(item.path.parent, item.path.suffix.lower()) for item in slices}
+    unreadable += [path.name for path in silent if (path.parent, path.suffix.lower()) in kinds]
     return HeaderScan(tuple(slices), tuple(unreadable), files)
 
 
 def _slice_headers(path: Path, dataset: Dataset) -> Iterator[SliceHeader]:
-    if value_of(dataset, "SOPClassUID") is None and value_of(dataset, "Modality") is None:
+    if value_of(dataset, "Modality") is None and value_of(dataset, "Rows") is None:
         if value_of(dataset.file_meta, "MediaStorageSOPClassUID") == UID("1.2.840.10008.1.3.10"):
             return  # a DICOMDIR: a table of contents, no image
-        raise ValueError("neither SOPClassUID nor Modality: the header is cut off")
+        raise ValueError("neither Modality nor Rows: the header is cut off")
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or ()
     if not per_frame:
         yield _from_groups(path, None, dataset, dataset)

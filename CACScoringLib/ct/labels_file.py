@@ -49,6 +49,8 @@ def load_labels(path: str | Path, ct: CTVolume) -> tuple[np.ndarray, tuple[Findi
     path = Path(path)
     with plain_refusals(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's remarks on odd values
+        if path.is_dir():
+            raise InputRefusedError(refuse("mask-not-found", f"{path} is a folder: give the file of the mask."))
         if not path.is_file():
             raise InputRefusedError(refuse("mask-not-found", f"There is no mask file {path}."))
         grid, findings = _read(path, ct)
@@ -92,7 +94,7 @@ def _label_map(image: sitk.Image, name: str) -> tuple[LabelGrid, list[Finding]]:
     if outside.any():
         strange |= {f"{item:g}" for item in np.unique(values[outside])[:8]}
     if fractional:
-        strange.add("values with decimals")
+        strange.add("some with decimals")
     if strange:
         found = ", ".join(sorted(strange, key=lambda text: (len(text), text))[:8])
         raise InputRefusedError(

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from scipy import ndimage
 
 from CACScoringLib.ct.orientation import orient_to_lps
 from CACScoringLib.ct.volume import CTVolume
@@ -15,6 +16,9 @@ from CACScoringLib.vocabulary import Vessel
 
 LATTICE_TOLERANCE_VOXELS = 0.05
 """Corners of a label map may be off the CT's voxel centres by this much: headers are rounded."""
+
+CALCIUM_HU = 130
+"""What is marked as calcium reaches this at 120 kVp, and more or about as much at others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,8 @@ def place_on_ct(grid: LabelGrid, ct: CTVolume) -> tuple[np.ndarray, list[Finding
     """Return the labels on the CT's grid, uint8 (z, y, x), and what had to be done for it.
 
     Grids whose voxels coincide, in part or whole and in any axis order, are pasted exactly; others
-    are resampled to the nearest voxel with the warning ``mask-resampled``.
+    are resampled to the nearest voxel with the warning ``mask-resampled``. Where most of what is marked is no calcium
+    on this CT, the warning ``mask-beside-calcium`` says so.
 
     Raises
     ------
@@ -76,18 +81,44 @@ def place_on_ct(grid: LabelGrid, ct: CTVolume) -> tuple[np.ndarray, list[Finding
                 "No labelled voxel of the mask lies on the CT: is it the mask of another scan, or without position?",
             )
         )
-    if not findings and placed < marked:
-        findings.append(
-            warning("mask-outside", f"{marked - placed} labelled voxels lie outside the CT and are not scored.")
-        )
+    lost = marked - placed if not findings else _outside(values, spacing, origin, direction, ct)
+    if lost:
+        findings.append(warning("mask-outside", f"{lost} labelled voxels lie outside the CT and are not scored."))
+    findings.extend(_beside_calcium(labels, ct))
     return labels, findings
+
+
+def _outside(values: np.ndarray, spacing: tuple, origin: tuple, direction: np.ndarray, ct: CTVolume) -> int:
+    """Return how many labelled voxels have their centre outside the CT."""
+    at = _in_ct(np.argwhere(values), spacing, origin, direction, ct)
+    return int(np.count_nonzero(((at < -0.5) | (at > np.array(ct.shape) - 0.5)).any(axis=1)))
+
+
+def _beside_calcium(labels: np.ndarray, ct: CTVolume) -> list[Finding]:
+    """Warn where most marked regions hold no voxel as bright as calcium: another scan's mask, or a shifted one."""
+    box = ndimage.find_objects((labels > 0).view(np.uint8))
+    if not box:
+        return []
+    regions, count = ndimage.label(labels[box[0]], structure=np.ones((3, 3, 3), bool))
+    bright = int(np.count_nonzero(ndimage.maximum(ct.hu[box[0]], regions, np.arange(1, count + 1)) >= CALCIUM_HU))
+    if 2 * bright >= count:
+        return []
+    many = f"{bright} of {count} regions" if count > 1 else "Nothing"
+    text = f"{many} that the mask marks {'reach' if count > 1 else 'reaches'} {CALCIUM_HU} HU on this CT"
+    return [
+        warning("mask-beside-calcium", f"{text[0].upper()}{text[1:]}: is it the mask of another scan, or out of place?")
+    ]
 
 
 def _corners_in_ct(
     shape: tuple[int, ...], spacing: tuple, origin: tuple, direction: np.ndarray, ct: CTVolume
 ) -> np.ndarray:
     """Return the eight corner voxels of a grid as (z, y, x) indices of the CT, shape (8, 3)."""
-    index = np.array(list(product(*((0, n - 1) for n in shape))), dtype=float)
+    return _in_ct(np.array(list(product(*((0, n - 1) for n in shape)))), spacing, origin, direction, ct)
+
+
+def _in_ct(index: np.ndarray, spacing: tuple, origin: tuple, direction: np.ndarray, ct: CTVolume) -> np.ndarray:
+    """Return (z, y, x) indices (n, 3) of another grid as indices of the CT."""
     position = np.array(origin) + (index[:, ::-1] * np.array(spacing[::-1])) @ np.asarray(direction).T
     ct_matrix = np.reshape(ct.direction, (3, 3))
     relative = (position - np.array(ct.origin_mm)) @ np.linalg.inv(ct_matrix).T

@@ -86,6 +86,8 @@ def _load(path: Path, source: str, series_uid: str | None, allow_contrast: bool)
     if zipfile.is_zipfile(path):
         with extracted(path) as folder:
             return _load_files(list_files(folder), source, series_uid, allow_contrast)
+    if path.suffix.lower() == ".zip":
+        raise InputRefusedError(refuse("unreadable", f"The archive {path.name} is cut off or no zip: make it again."))
     return _load_files([path], source, series_uid, allow_contrast)
 
 
@@ -103,8 +105,14 @@ def _load_files(files: list[Path], source: str, series_uid: str | None, allow_co
     candidates, rejected = rank_series(wanted)
     if not candidates:
         raise refuse_all(rejected)
-    findings = [*_unreadable_findings(scan), *_study_findings(candidates, source)]
-    return _first_without_contrast(candidates, rejected, findings, source, allow_contrast)
+    damaged = _unreadable_findings(scan)
+    findings = [*damaged, *_study_findings(candidates, source)]
+    try:
+        return _first_without_contrast(candidates, rejected, findings, source, allow_contrast)
+    except InputRefusedError as error:
+        if error.finding.code in ("missing-slices", "too-few-slices") and damaged:
+            raise InputRefusedError(refuse(error.finding.code, f"{error} {damaged[0].message}")) from error
+        raise
 
 
 def _first_without_contrast(
@@ -214,8 +222,10 @@ def _contrast_findings(measured: ContrastMeasure, allow_contrast: bool, hint: bo
 def _unreadable_findings(scan: HeaderScan) -> list[Finding]:
     if not scan.unreadable:
         return []
-    names = ", ".join(scan.unreadable[:4]) + (", ..." if len(scan.unreadable) > 4 else "")
-    return [warning("unreadable-files", f"{len(scan.unreadable)} damaged DICOM files were left out: {names}.")]
+    number = len(scan.unreadable)
+    names = ", ".join(scan.unreadable[:4]) + (f" and {number - 4} more" if number > 4 else "")
+    text = f"{number} DICOM files are" if number > 1 else "1 DICOM file is"
+    return [warning("unreadable-files", f"{text} damaged, empty or may not be read, and left out: {names}.")]
 
 
 def _study_findings(candidates: list[Candidate], source: str) -> list[Finding]:

@@ -25,6 +25,10 @@ LEAST_SLICE_VOXELS = 12
 """Smallest cross-section (about 2 cm2 on the coarse grid) that is taken for the left ventricle."""
 SMALLEST_HEART_ML = 120.0
 """Below this a heart was not found, or only a corner of it lies in the scan."""
+LOWEST_SLICE_SHARE, HIGHEST_SLICE_SHARE = 0.2, 0.05
+"""From these shares of the heart's largest cross-section on, the lowest or highest slice cuts the heart. 32 synthetic
+patients (8 a protocol): of a whole heart these slices hold 3 % at most and nothing; where a scan begins 15 mm too high
+61 % or more, where it ends 15 mm too low 5 % or more in 30, and 30 mm too low in all."""
 
 HeartFinder = Callable[[CTVolume, np.ndarray, Grid, Callable[[], np.ndarray]], np.ndarray]
 """CT, its coarse HU, the coarse grid and a call that runs the coarse branch -> structure probabilities on the
@@ -162,3 +166,16 @@ def heart_region(structures: np.ndarray, grid: Grid, margin_mm: float = HEART_MA
 def heart_volume_ml(structures: np.ndarray, grid: Grid) -> float:
     """Return the volume of all structures in ml."""
     return float(np.count_nonzero(structures)) * float(np.prod(grid.spacing_mm)) / 1000.0
+
+
+def heart_cut(structures: np.ndarray) -> tuple[float, float]:
+    """Return the shares of the heart's largest cross-section that the lowest and the highest slice hold.
+
+    Parameters
+    ----------
+    structures : ndarray of uint8, shape (z, y, x)
+        On the coarse grid of the whole scan, caudal first.
+    """
+    area = np.isin(structures, CHAMBERS).sum(axis=(1, 2))
+    largest = max(int(area.max(initial=0)), 1)
+    return float(area[0]) / largest, float(area[-1]) / largest

@@ -12,14 +12,21 @@ from CACScoringLib.findings import Finding, warning
 from CACScoringLib.inference.candidates import Candidates
 from CACScoringLib.inference.confidence import UncertaintySettings
 from CACScoringLib.inference.grids import Grid
-from CACScoringLib.inference.heart import SMALLEST_HEART_ML, HeartFinder, heart_volume_ml
+from CACScoringLib.inference.heart import (
+    HIGHEST_SLICE_SHARE,
+    LOWEST_SLICE_SHARE,
+    SMALLEST_HEART_ML,
+    HeartFinder,
+    heart_cut,
+    heart_volume_ml,
+)
 from CACScoringLib.inference.lesions import DecisionSettings, LesionDecision, decide
 from CACScoringLib.methods.prediction import Prediction
 from CACScoringLib.methods.uncertainty import scan_uncertainty
 from CACScoringLib.models import ModelBundle
 from CACScoringLib.vocabulary import is_vessel
 
-NO_WHOLE_HEART = ("heart-not-found", "heart-incomplete")
+NO_WHOLE_HEART = ("heart-not-found", "heart-incomplete", "heart-cut")
 """Findings with which nothing is said about how sure the category is: calcium may lie outside the scan."""
 
 
@@ -131,7 +138,23 @@ def heart_findings(structures: np.ndarray, coarse: Grid) -> tuple[Finding, ...]:
     if volume < SMALLEST_HEART_ML:
         advice = "the scan may cover a part of the heart only, so calcium may be missed."
         return (warning("heart-incomplete", f"Only {volume:.0f} ml of heart was found: {advice}"),)
-    return ()
+    return cut_findings(*heart_cut(structures))
+
+
+def cut_findings(lowest: float, highest: float) -> tuple[Finding, ...]:
+    """Say when a scan begins or ends within the heart, from what ``heart_cut`` returns."""
+    cut = [
+        f"its {name} slice holds {share:.0%} of the heart's largest cross-section"
+        for name, share, limit in (
+            ("lowest", lowest, LOWEST_SLICE_SHARE),
+            ("highest", highest, HIGHEST_SLICE_SHARE),
+        )
+        if share >= limit
+    ]
+    if not cut:
+        return ()
+    text = f"The scan does not cover the whole heart: {' and '.join(cut)}"
+    return (warning("heart-cut", f"{text}. Calcium beyond is missed, and the score may be too low."),)
 
 
 def source_findings(heart: HeartFinder) -> tuple[Finding, ...]:

@@ -19,6 +19,8 @@ from CACScoringLib.phantom.patient import SyntheticPatient
 RESCALE_INTERCEPT = -1024
 IMPLEMENTATION_UID = "1.2.826.0.1.3680043.8.498.1"
 FORMATS = ("dicom", "nrrd")
+WRITTEN = ("ct", "ct.nrrd", "labels.nrrd", "structures.nrrd", "truth.json")
+"""What ``write_patient`` writes, and does not write over."""
 
 
 def write_patient(patient: SyntheticPatient, folder: str | Path, format: str = "dicom") -> Path:
@@ -31,10 +33,18 @@ def write_patient(patient: SyntheticPatient, folder: str | Path, format: str = "
         Made where missing. Each file is written under a temporary name and renamed.
     format : "dicom" or "nrrd"
         ``dicom`` writes the CT as one file a slice into ``folder/ct``; ``nrrd`` writes ``ct.nrrd``.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds such files already: slices of one patient would lie beside labels of another.
     """
     if format not in FORMATS:
         raise ValueError(f"the format is one of {', '.join(FORMATS)}, not {format!r}")
     folder = Path(folder)
+    there = written_in(folder)
+    if there is not None:
+        raise FileExistsError(f"{folder} holds {there} already")
     folder.mkdir(parents=True, exist_ok=True)
     if format == "dicom":
         write_dicom(patient.ct, folder / "ct", patient.truth.seed)
@@ -47,6 +57,11 @@ def write_patient(patient: SyntheticPatient, folder: str | Path, format: str = "
     )
     _atomically(folder / "truth.json", lambda path: path.write_text(text, encoding="utf-8"))
     return folder
+
+
+def written_in(folder: Path) -> str | None:
+    """Return the name of something in a folder that ``write_patient`` would write or leave beside it; None: nothing."""
+    return next((name for name in WRITTEN if (folder / name).exists()), None)
 
 
 def write_nrrd(array: np.ndarray, ct: CTVolume, path: Path) -> None:

@@ -220,6 +220,15 @@ def test_a_zip_beyond_the_limits_is_refused(tmp_path, monkeypatch, limit, value)
     assert refused(archive) == "archive-unsafe"
 
 
+def test_a_zip_cut_off_is_unreadable(tmp_path):
+    write_series(tmp_path / "scan")
+    archive = zipped(tmp_path / "scan", tmp_path / "case.zip")
+    archive.write_bytes(archive.read_bytes()[:-100])
+    with pytest.raises(InputRefusedError, match=r"case\.zip is cut off or no zip") as caught:
+        load_ct(archive)
+    assert caught.value.finding.code == "unreadable"
+
+
 def test_a_damaged_zip_is_unreadable(tmp_path):
     write_series(tmp_path / "scan", chest((10, 64, 64)))
     archive = zipped(tmp_path / "scan", tmp_path / "case.zip")

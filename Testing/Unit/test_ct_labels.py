@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from CACScoringLib.vocabulary import LABELS
 @pytest.fixture
 def a_ct():
     return CTVolume(
-        np.zeros(SHAPE, np.int16), SPACING, ORIGIN, acquisition=Acquisition(frame_of_reference_uid="1.2.3.4")
+        np.full(SHAPE, 300, np.int16), SPACING, ORIGIN, acquisition=Acquisition(frame_of_reference_uid="1.2.3.4")
     )
 
 
@@ -99,6 +100,37 @@ def test_another_grid_is_resampled_to_the_nearest_voxel_with_a_warning(tmp_path,
     expected[10:12, 20:22, 30:32] = 2
     np.testing.assert_array_equal(labels, expected)
     assert codes(findings) == ["mask-resampled"]
+
+
+def test_labels_outside_the_ct_are_counted_on_another_grid_too(tmp_path, a_ct):
+    fine = np.zeros((80, 128, 128), np.uint8)
+    fine[2:6, 40:44, 60:64] = 2
+    origin = (ORIGIN[0] - 1.0, ORIGIN[1] - 1.0, ORIGIN[2] - 6.75)
+    path = save(tmp_path / "m.nrrd", fine, spacing=(1.5, 2.0, 2.0), origin=origin)
+    _, findings = load_labels(path, a_ct)
+    assert codes(findings) == ["mask-resampled", "mask-outside"]
+    assert findings[1].message.startswith("32 labelled voxels")  # slices 2 and 3, at -3.75 and -2.25 mm
+
+
+def test_a_mask_that_marks_no_calcium_of_this_ct_is_said_to_be_of_another(tmp_path, a_ct, a_label_map):
+    hu = np.where(np.isin(a_label_map, (1, 2, 3)), 300, 40).astype(np.int16)
+    labels, findings = load_labels(save(tmp_path / "m.nrrd", a_label_map), replace(a_ct, hu=hu))
+    np.testing.assert_array_equal(labels, a_label_map)
+    assert codes(findings) == ["mask-beside-calcium"]
+    assert findings[0].message.startswith("3 of 8 regions that the mask marks reach 130 HU")
+    hu[a_label_map == 11] = 130
+    assert load_labels(tmp_path / "m.nrrd", replace(a_ct, hu=hu))[1] == ()
+
+
+def test_a_mask_of_one_region_without_calcium_is_said_to_be_of_another(tmp_path, a_ct, a_label_map):
+    path = save(tmp_path / "m.nrrd", np.where(a_label_map == 2, a_label_map, 0))
+    _, findings = load_labels(path, replace(a_ct, hu=np.full(SHAPE, 40, np.int16)))
+    assert codes(findings) == ["mask-beside-calcium"]
+    assert findings[0].message.startswith("Nothing that the mask marks reaches 130 HU")
+
+
+def test_a_folder_is_no_mask(tmp_path, a_ct):
+    assert "is a folder" in refused(tmp_path, a_ct).message
 
 
 def test_a_mask_of_another_place_is_refused(tmp_path, a_ct, a_label_map):

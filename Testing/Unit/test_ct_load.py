@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import numpy as np
 import pytest
 from ct_scans import AXIAL, ORIGIN, SHAPE, SPACING, chest, codes, finding, slice_dataset, write_series
 
-from CACScoringLib.ct import CTVolume, load_ct
+from CACScoringLib.ct import CTVolume, headers, load_ct
 from CACScoringLib.findings import InputRefusedError, Severity
 
 
@@ -342,6 +343,61 @@ def test_a_damaged_end_slice_is_left_out_with_a_warning(tmp_path):
     ct = load_ct(tmp_path)
     np.testing.assert_array_equal(ct.hu, hu[:39])
     assert "039.dcm" in finding(ct, "unreadable-files").message
+
+
+def test_empty_slices_at_the_end_of_a_series_are_named(tmp_path):
+    hu = chest()
+    write_series(tmp_path, hu)
+    (tmp_path / "000.dcm").write_bytes(b"")
+    (tmp_path / "039.dcm").write_bytes(b"")
+    (tmp_path / "VERSION").write_bytes(b"")
+    ct = load_ct(tmp_path)
+    np.testing.assert_array_equal(ct.hu, hu[1:39])
+    found = finding(ct, "unreadable-files").message
+    assert found.startswith("2 DICOM files are damaged, empty or may not be read, and left out: 000.dcm, 039.dcm.")
+
+
+def test_slices_that_may_not_be_read_are_named(tmp_path, monkeypatch):
+    write_series(tmp_path)
+    real = headers._start_of
+    monkeypatch.setattr(headers, "_start_of", lambda path: None if path.name == "039.dcm" else real(path))
+    assert "039.dcm" in finding(load_ct(tmp_path), "unreadable-files").message
+
+
+def test_the_header_cut_off_behind_its_first_elements_is_damaged(tmp_path):
+    write_series(tmp_path)
+    last = tmp_path / "039.dcm"
+    start = last.read_bytes()
+    last.write_bytes(start[: start.index(b"\x08\x00\x60\x00CS")])  # behind SOPClassUID, before Modality
+    ct = load_ct(tmp_path)
+    assert codes(ct.findings) == ["unreadable-files"]
+    assert ct.hu.shape[0] == 39
+
+
+def test_a_damaged_slice_in_the_middle_is_named_with_the_gap(tmp_path):
+    write_series(tmp_path)
+    (tmp_path / "012.dcm").write_bytes(b"")
+    found = refusal(tmp_path)
+    assert found.code == "missing-slices"
+    assert "1 DICOM file is damaged" in found.message
+    assert "012.dcm" in found.message
+
+
+def test_a_folder_that_may_not_be_looked_into_is_refused_not_passed_over(tmp_path, monkeypatch):
+    write_series(tmp_path / "scan")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    real = os.scandir
+
+    def scandir(path):
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = refusal(tmp_path)
+    assert found.code == "unreadable"
+    assert "closed may not be looked into" in found.message
 
 
 def test_only_damaged_dicom_is_unreadable(tmp_path):

@@ -4,7 +4,15 @@ import numpy as np
 
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.inference.grids import Grid
-from CACScoringLib.inference.heart import coarse_volume, heart_region, heart_volume_ml, largest_heart, search_windows
+from CACScoringLib.inference.heart import (
+    coarse_volume,
+    heart_cut,
+    heart_region,
+    heart_volume_ml,
+    largest_heart,
+    search_windows,
+)
+from CACScoringLib.methods.evidence import cut_findings, heart_findings
 
 GRID = Grid((4.0, 4.0, 4.0), (0.0, 0.0, 0.0), (30, 40, 40))
 
@@ -68,3 +76,31 @@ def test_the_coarse_volume_is_the_body_where_it_lies():
 def test_a_scan_that_fits_one_window_is_searched_once():
     assert search_windows((60, 50, 64)) == 1
     assert search_windows((60, 50, 65)) == 3
+
+
+def test_a_heart_is_cut_by_as_much_of_it_as_the_end_slices_hold():
+    heart = a_heart()
+    assert heart_cut(heart) == (0.0, 0.0)
+    assert heart_cut(heart[15:]) == (1.0, 0.0)
+    assert heart_cut(heart[:15]) == (0.0, 1.0)
+    assert heart_cut(heart[15:16]) == (1.0, 1.0)
+    assert heart_cut(np.zeros(GRID.shape, np.uint8)) == (0.0, 0.0)
+
+
+def test_the_aorta_leaving_the_scan_cuts_no_heart():
+    heart = a_heart()
+    heart[18:, 18:24, 16:22] = 6
+    assert heart_cut(heart) == (0.0, 0.0)
+
+
+def test_a_scan_that_begins_or_ends_within_the_heart_says_so():
+    heart = np.repeat(np.repeat(a_heart(), 2, axis=1), 2, axis=2)
+    assert heart_findings(heart, GRID) == ()
+    (begins,) = heart_findings(heart[12:], GRID)
+    assert begins.code == "heart-cut"
+    assert "its lowest slice holds 100% of the heart's largest cross-section." in begins.message
+    (ends,) = heart_findings(heart[:18], GRID)
+    assert "its highest slice" in ends.message
+    assert cut_findings(0.19, 0.04) == ()
+    assert "lowest" in cut_findings(0.2, 0.05)[0].message
+    assert "highest" in cut_findings(0.2, 0.05)[0].message

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 
 from CACScoringLib import load_ct
+from CACScoringLib.cli import main
 from CACScoringLib.phantom import PhantomOptions, synthesize, write_patient
 
 
@@ -73,3 +74,18 @@ def test_truth_file_holds_the_scores_and_centrelines(patient, tmp_path):
 def test_unknown_format_is_refused_by_name(patient, tmp_path):
     with pytest.raises(ValueError, match="nrrd"):
         write_patient(patient, tmp_path, "nifti")
+
+
+@pytest.mark.parametrize(("first", "then"), [("dicom", "nrrd"), ("nrrd", "dicom"), ("dicom", "dicom")])
+def test_no_two_patients_are_written_into_one_folder(patient, tmp_path, first, then):
+    write_patient(patient, tmp_path, first)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(FileExistsError, match="already"):
+        write_patient(patient, tmp_path, then)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_the_command_refuses_a_folder_with_a_patient_before_making_another(tmp_path, capsys):
+    (tmp_path / "labels.nrrd").write_bytes(b"")
+    assert main(["phantom", "--output", str(tmp_path)]) == 2
+    assert "'labels.nrrd' already: choose another folder" in capsys.readouterr().err
