@@ -261,9 +261,12 @@ def _scores_without_labels(ct: CTVolume, prediction: ScorePrediction, settings: 
     from CACScoringLib.report.without_labels import scores_without_labels
 
     demographics, missing = _demographics(ct, settings)
-    return scores_without_labels(
+    scores = scores_without_labels(
         _with_kvp(ct, settings), prediction, preset=settings.preset, demographics=demographics, findings=missing
     )
+    if settings.kvp not in (None, ct.acquisition.kvp):
+        scores["acquisition"]["kvp_given"] = True
+    return scores
 
 
 def _score(ct: CTVolume, labels: np.ndarray, settings: ScoreSettings, findings: tuple[Finding, ...]) -> CalciumScore:

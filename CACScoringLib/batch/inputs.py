@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".zip")
-"""Files that are a scan of their own wherever they lie."""
-NOT_A_SCAN = ("label", "mask", "seg", "structure", "truth")
-"""Words in the name of a volume file found in a folder that is not a scan but belongs to one."""
-LIST_COLUMNS = ("input", "path", "scan")
-"""Names of the column with the scans in a CSV list, the first that is there; otherwise the first column."""
-HEADERS_TRIED = 3
-"""Files of a folder that are opened to see whether it holds DICOM."""
+from CACScoringLib.batch.scan_folders import VOLUME_ENDINGS, FolderScans, scans_in_folder
+from CACScoringLib.batch.scan_lists import NoInputError, Pair, read_list
 
-
-class NoInputError(ValueError):
-    """Nothing can be made of what the user named; the message says what and why."""
+NAMED = 4
+"""So many files are named in a note; of the others there is the number."""
 
 
 @dataclass(frozen=True)
@@ -44,26 +37,39 @@ class Case:
     mask: str | None = None
 
 
-def find_cases(inputs: Iterable[str]) -> list[Case]:
-    """Return one case for each scan among the inputs, in their order, each once.
+def find_cases(
+    inputs: Iterable[str], *, each_mask: bool = False, note: Callable[[str], None] | None = None
+) -> list[Case]:
+    """Return one case for each scan among the inputs, in their order, each once however its path is written.
 
     Parameters
     ----------
     inputs : iterable of str
         Scan files; folders; patterns with ``*``; ``.csv`` lists with a column ``input`` and perhaps ``mask``.
         A folder with the DICOM files of one study is one scan; with several studies, one scan a study. Each
-        NIfTI, NRRD, MetaImage or zip file in a folder without DICOM is a scan.
+        NIfTI, NRRD, MetaImage or zip file in a folder is a scan, unless its name says that it is a mask.
+    each_mask : bool
+        Whether a scan that is listed with several masks is a case with each of them; otherwise the first counts.
+    note : callable, optional
+        Is given a sentence for what was left out.
 
     Raises
     ------
     NoInputError
         If a pattern matches nothing or a list cannot be read.
     """
-    found: dict[str, str | None] = {}
+    noticed = _Noticed()
+    found: dict[Pair, Pair] = {}
     for item in inputs:
-        for source, mask in _expand(item):
-            found.setdefault(source, mask)
-    return _named(found)
+        for source, mask in _expand(item, noticed):
+            key = (_place(source), _place(mask) if mask and each_mask else None)
+            if key in found:
+                noticed.twice.append(source)
+            else:
+                found[key] = (source, mask)
+    for sentence in noticed.words() if note is not None else ():
+        note(sentence)
+    return _named(list(found.values()))
 
 
 def input_identity(case: Case) -> str:
@@ -90,7 +96,59 @@ def _files_below(path: Path) -> Iterator[tuple[str, int, int]]:
                 yield str(file.relative_to(path)), status.st_size, status.st_mtime_ns
 
 
-def _expand(item: str) -> Iterator[tuple[str, str | None]]:
+@dataclass
+class _Noticed:
+    """What is not a case of its own among the inputs."""
+
+    sentences: list[str] = field(default_factory=list)
+    folders: list[FolderScans] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
+
+    def words(self) -> list[str]:
+        """Return a sentence for each kind of thing."""
+        sentences = list(self.sentences)
+        left_out = _once(path for folder in self.folders for path in folder.left_out)
+        if left_out:
+            files = "1 file was" if len(left_out) == 1 else f"{len(left_out)} files were"
+            why = "by name masks or labels; name one itself to score it"
+            sentences.append(f"{files} left out, {why}: {_some(left_out)}.")
+        mixed = {place: count for folder in self.folders for place, count in folder.mixed.items()}
+        for place, count in mixed.items():
+            why = f"{count} studies that share a folder, and only one is scored: give each a folder of its own"
+            sentences.append(f"'{place}' holds {why}.")
+        closed = _once(path for folder in self.folders for path in folder.not_entered)
+        if closed:
+            folders = "1 folder was" if len(closed) == 1 else f"{len(closed)} folders were"
+            sentences.append(f"{folders} not looked into, closed or a link; name one itself: {_some(closed)}.")
+        if self.twice:
+            scans = "1 scan was" if len(self.twice) == 1 else f"{len(self.twice)} scans were"
+            sentences.append(f"{scans} named again and counted once: {_some(self.twice)}.")
+        return sentences
+
+
+def _once(paths: Iterable[Path]) -> list[str]:
+    """Return each path once, as it is written first."""
+    places: dict[str, str] = {}
+    for path in paths:
+        places.setdefault(_place(str(path)), str(path))
+    return list(places.values())
+
+
+def _some(paths: list[str]) -> str:
+    """Return paths in words, at most ``NAMED`` of them."""
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(f"'{path}'" for path in paths[:NAMED]) + more
+
+
+def _place(path: str) -> str:
+    """Return the path that is the same however it is written."""
+    try:
+        return os.path.realpath(path)
+    except ValueError as error:
+        raise NoInputError(f"{path!r} names something that is no path ({error}): correct it.") from error
+
+
+def _expand(item: str, noticed: _Noticed) -> Iterator[Pair]:
     """Yield (scan, mask) for one input."""
     path = Path(item)
     if not path.exists() and glob.has_magic(item):
@@ -98,111 +156,35 @@ def _expand(item: str) -> Iterator[tuple[str, str | None]]:
         if not matches:
             raise NoInputError(f"No file or folder matches '{item}'.")
         for match in matches:
-            yield from _expand(match)
+            yield from _expand(match, noticed)
     elif path.suffix.lower() == ".csv" and path.is_file():
-        yield from _read_list(path)
+        yield from read_list(path, noticed.sentences.append)
     elif path.is_dir():
-        for scan in scans_in_folder(path):
+        found = scans_in_folder(path)
+        noticed.folders.append(found)
+        for scan in found.scans:
             yield str(scan), None
     else:
         yield item, None
 
 
-def _read_list(path: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield (scan, mask) from a CSV list; relative paths start at the list's folder."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise NoInputError(f"The list '{path}' cannot be read as CSV ({error}).") from error
-    if not rows:
-        raise NoInputError(f"The list '{path}' is empty: give one scan a row.")
-    header = [cell.strip().lower() for cell in rows[0]]
-    column = next((header.index(name) for name in LIST_COLUMNS if name in header), None)
-    masks = header.index("mask") if "mask" in header else None
-    for row in rows if column is None else rows[1:]:
-        cells = [cell.strip() for cell in row]
-        scan = cells[column or 0] if len(cells) > (column or 0) else ""
-        if scan:
-            mask = cells[masks] if column is not None and masks is not None and len(cells) > masks else ""
-            yield str(path.parent / scan), str(path.parent / mask) if mask else None
+def _named(found: list[Pair]) -> list[Case]:
+    """Give each scan a name that can be a folder; the same names get an ending made from their paths.
 
-
-def scans_in_folder(folder: Path) -> list[Path]:
-    """Return what is a scan of its own in a folder: one folder a DICOM study, or volume files.
-
-    Where nothing looks like a scan, the folder itself is returned, so that loading it says why not.
+    Where a scan comes with several masks, the name of the mask follows that of the scan.
     """
-    studies: dict[str, list[Path]] = {}
-    volumes: list[Path] = []
-    for name, folders, files in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith("."))
-        here = Path(name)
-        study = _study_of(here, sorted(files))
-        if study is not None:
-            studies.setdefault(study, []).append(here)
-        else:
-            volumes += [here / file for file in sorted(files) if _is_volume(file)]
-    if studies:
-        return _study_folders(folder, studies)
-    return volumes or [folder]
-
-
-def _study_folders(folder: Path, studies: dict[str, list[Path]]) -> list[Path]:
-    """Return for each study the highest folder below ``folder`` that holds no other study.
-
-    Studies that share a folder cannot be told apart by path: that folder stands for all of them, and loading
-    chooses the best series in it.
-    """
-    inside: dict[Path, set[str]] = {}
-    for study, places in studies.items():
-        for place in places:
-            for each in (place, *place.parents):
-                inside.setdefault(each, set()).add(study)
-                if each == folder:
-                    break
-    tops = []
-    for places in studies.values():
-        top = Path(os.path.commonpath(places))
-        while top != folder and len(inside[top.parent]) == 1:
-            top = top.parent
-        tops.append(top)
-    return sorted({top for top in tops if not any(other in top.parents for other in tops)})
-
-
-def _is_volume(name: str) -> bool:
-    lower = name.lower()
-    return lower.endswith(VOLUME_ENDINGS) and not any(word in lower for word in NOT_A_SCAN)
-
-
-def _study_of(folder: Path, names: list[str]) -> str | None:
-    """Return the study of a folder's first DICOM file, or None where it holds none."""
-    import pydicom
-
-    candidates = [name for name in names if not _is_volume(name) and not name.startswith(".")]
-    for name in candidates[:HEADERS_TRIED]:
-        try:
-            header = pydicom.dcmread(folder / name, stop_before_pixels=True, specific_tags=["StudyInstanceUID"])
-        except (OSError, ValueError, pydicom.errors.InvalidDicomError):
-            continue
-        # Pydicom also raises other kinds on damaged files; those are left to loading, which says what is wrong.
-        except Exception:
-            return str(folder)
-        return str(header.get("StudyInstanceUID", "")) or str(folder)
-    return None
-
-
-def _named(found: dict[str, str | None]) -> list[Case]:
-    """Give each scan a name that can be a folder; the same names get an ending made from their path."""
-    stems = {source: _stem(source) for source in found}
-    counts: dict[str, int] = {}
-    for stem in stems.values():
-        counts[stem.lower()] = counts.get(stem.lower(), 0) + 1
+    readings = Counter(_place(source) for source, _ in found)
+    names = []
+    for source, mask in found:
+        several = mask is not None and readings[_place(source)] > 1
+        names.append(f"{_stem(source)}-{_stem(mask)}" if several else _stem(source))
+    counts = Counter(name.lower() for name in names)
     cases = []
-    for source, mask in found.items():
-        name = stems[source]
+    for name, (source, mask) in zip(names, found, strict=True):
         if counts[name.lower()] > 1:
-            name += "-" + hashlib.sha256(str(Path(source).resolve()).encode()).hexdigest()[:8]
+            several = mask is not None and readings[_place(source)] > 1
+            text = f"{_place(source)}\n{_place(mask)}" if several else _place(source)
+            name += "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
         cases.append(Case(name, source, mask))
     return cases
 

@@ -6,7 +6,8 @@ import csv
 import os
 from pathlib import Path
 
-from CACScoringLib.batch.inputs import LIST_COLUMNS, VOLUME_ENDINGS, Case, NoInputError, find_cases
+from CACScoringLib.batch.inputs import Case, NoInputError, find_cases
+from CACScoringLib.batch.scan_lists import LIST_COLUMNS, looks_like_a_scan
 from CACScoringLib.batch.table import RESULTS, read_rows
 from CACScoringLib.findings import InputRefusedError, refuse
 
@@ -47,7 +48,7 @@ def review_cases(source: str | Path) -> list[Case]:
     if path.is_file() and path.suffix.lower() == ".csv":
         _check_list(path)
     try:
-        cases = find_cases([str(path)])
+        cases = find_cases([str(path)], each_mask=True)
     except NoInputError as error:
         raise _refused("unreadable", str(error)) from error
     except (OSError, ValueError) as error:  # such as a name that no file system takes
@@ -98,7 +99,7 @@ def _check_list(path: Path) -> None:
     header = [cell.strip().lower() for cell in rows[0]]
     named = [name for name in LIST_COLUMNS if name in header]
     if not named:
-        if not _looks_like_a_scan(rows[0][0].strip(), path.parent):
+        if not looks_like_a_scan(rows[0][0].strip(), path.parent):
             raise _refused("columns", _no_column(path.name, header))
         return  # a list without a header: the first column names the scans
     for name in (named[0], "mask"):
@@ -128,14 +129,6 @@ def _rows(path: Path) -> list[list[str]]:
     if not rows:
         raise _refused("empty", f"The list '{path.name}' is empty: give one scan a row.")
     return rows
-
-
-def _looks_like_a_scan(text: str, folder: Path) -> bool:
-    try:
-        exists = bool(text) and (folder / text).exists()
-    except (OSError, ValueError):
-        exists = False
-    return exists or "/" in text or "\\" in text or text.lower().endswith((*VOLUME_ENDINGS, ".dcm"))
 
 
 def _no_column(name: str, header: list[str]) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,12 @@ from typing import Any
 import CACScoringLib
 from CACScoringLib.batch.case import ScoreSettings
 from CACScoringLib.batch.inputs import Case, input_identity
+from CACScoringLib.batch.previous import finished_rows, keep_earlier_rows
 from CACScoringLib.batch.processes import Outcome, run_jobs
-from CACScoringLib.batch.table import DONE, FAILED, RESULTS, ResultsTable, not_scored_row, read_rows
+from CACScoringLib.batch.table import DONE, FAILED, RESULTS, ResultsTable, not_scored_row
 from CACScoringLib.batch.worker import Job
 
 SCORE_JOB = "CACScoringLib.batch.worker:score_job"
-PREVIOUS = "results-previous.csv"
-"""A copy of the table of the run before."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +49,22 @@ class BatchPlan:
 
 @dataclass
 class BatchResult:
-    """How a batch ended: how many rows of each status, and which were kept from before."""
+    """How a batch ended: how many rows of each status, how many were kept, which scans hold several studies."""
 
     table: Path
     counts: dict[str, int] = field(default_factory=dict)
     kept: int = 0
+    several_studies: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> int:
         """Return how many scans have no score."""
         return sum(count for status, count in self.counts.items() if status != DONE)
+
+
+def holds_several_studies(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is of a scan with several studies, of which loading chose one."""
+    return "several-studies" in str(row.get("warnings") or "").split()
 
 
 def settings_key(settings: ScoreSettings, model_sha256: str = "") -> str:
@@ -80,8 +84,8 @@ def plan_batch(cases: list[Case], output: Path, key: str, *, resume: bool) -> Ba
     key : str
         See :func:`settings_key`.
     resume : bool
-        Keep rows of ``results.csv`` whose scan, settings, model and version are the same and that are done.
-        Refused and failed scans are tried again.
+        Keep rows of ``results.csv``, and of the tables it replaced, whose scan, settings, model and version are the
+        same and that are done. Refused and failed scans are tried again.
 
     Returns
     -------
@@ -90,13 +94,12 @@ def plan_batch(cases: list[Case], output: Path, key: str, *, resume: bool) -> Ba
     identities = {case.name: input_identity(case) for case in cases}
     kept = {}
     if resume:
-        finished = {
-            row["identity"]: row
-            for row in read_rows(output / RESULTS)
-            if row["status"] == DONE and row["settings"] == key and (output / row["case"] / "scores.json").is_file()
+        finished = {name: row for name, row in finished_rows(output).items() if row["settings"] == key}
+        kept = {
+            name: finished[name]
+            for name, identity in identities.items()
+            if name in finished and finished[name]["identity"] == identity
         }
-        kept = {case.name: finished[identities[case.name]] for case in cases if identities[case.name] in finished}
-        kept = {name: row for name, row in kept.items() if row["case"] == name}
     return BatchPlan(cases, kept, identities, key)
 
 
@@ -118,7 +121,7 @@ def run_batch(
     plan : BatchPlan
     settings : ScoreSettings
     output : Path
-        Gets ``results.csv`` and one folder a scan.
+        Gets ``results.csv`` and one folder a scan; finished rows that were there are kept in ``results-previous.csv``.
     workers : int
         Processes at a time.
     timeout_s : float, optional
@@ -135,8 +138,7 @@ def run_batch(
     BatchResult
     """
     results = output / RESULTS
-    if results.is_file():
-        shutil.copyfile(results, output / PREVIOUS)
+    keep_earlier_rows(output)
     table = ResultsTable(results, plan.kept.values())
     todo = plan.todo
     jobs = [Job(case, settings, output / case.name) for case in todo]
@@ -152,7 +154,8 @@ def run_batch(
     counts: dict[str, int] = {}
     for row in table.rows:
         counts[row["status"]] = counts.get(row["status"], 0) + 1
-    return BatchResult(results, counts, len(plan.kept))
+    several = [str(row["case"]) for row in table.rows if holds_several_studies(row)]
+    return BatchResult(results, counts, len(plan.kept), several)
 
 
 def _outcomes(

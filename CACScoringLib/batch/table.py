@@ -86,6 +86,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return [row for row in rows if set(row) == set(COLUMNS) and None not in row.values()]
 
 
+def text_of(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:
+    """Return rows as ``results.csv`` has them."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    if header:
+        writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    return stream.getvalue()
+
+
 class ResultsTable:
     """A table on disk that grows by whole rows.
 
@@ -100,26 +110,17 @@ class ResultsTable:
     def __init__(self, path: Path, rows: Iterable[Mapping[str, Any]] = ()):
         self.path = path
         self.rows: list[dict[str, Any]] = [dict(row) for row in rows]
-        write_text(path, self._text(self.rows))
+        write_text(path, text_of(self.rows))
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row in a single write."""
         full = {column: row.get(column) for column in COLUMNS}
         self.rows.append(full)
         with self.path.open("ab", buffering=0) as file:
-            file.write(self._text([full], header=False).encode("utf-8"))
+            file.write(text_of([full], header=False).encode("utf-8"))
 
     def finish(self, order: Iterable[str]) -> None:
         """Rewrite the table at once, in the order of the case names."""
         place = {name: i for i, name in enumerate(order)}
         self.rows.sort(key=lambda row: place.get(str(row["case"]), len(place)))
-        write_text(self.path, self._text(self.rows))
-
-    @staticmethod
-    def _text(rows: Iterable[Mapping[str, Any]], header: bool = True) -> str:
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n", extrasaction="ignore")
-        if header:
-            writer.writeheader()
-        writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
-        return stream.getvalue()
+        write_text(self.path, text_of(self.rows))

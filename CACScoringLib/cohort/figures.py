@@ -25,6 +25,19 @@ POINT = "#2f6690"
 LINE = "#c8553d"
 TICKS = (0, 1, 10, 100, 1000, 10000)
 """Agatston scores that a logarithmic axis names; it runs in ln(1 + score), so that zero has a place."""
+FEWEST_TICKS, MOST_TICKS = 3, 9
+RATIOS: tuple[tuple[float, ...], ...] = (
+    tuple(r * 10.0**k for k in range(-4, 5) for r in (1, 2, 5)),
+    tuple(10.0**k for k in range(-4, 5)),
+    (0.25, 0.33, 0.5, 0.67, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0),
+    tuple(r / 100 for r in range(50, 201, 10)),
+    tuple(r / 100 for r in range(80, 131, 5)),
+    tuple(r / 100 for r in range(90, 111, 2)),
+    tuple(r / 100 for r in range(95, 106)),
+    tuple(r / 1000 for r in range(980, 1021, 5)),
+    tuple(r / 1000 for r in range(990, 1011)),
+)
+"""Ratios that a logarithmic axis may name; those that come first are taken where they are neither few nor many."""
 BOUNDS = (100, 400)
 """Bounds of the categories above zero, drawn faintly."""
 MOST_DRAWN_AS_LINES = 2000
@@ -275,12 +288,13 @@ def _score_ticks(axis: Any, top: float) -> None:
 
 
 def _ratio_ticks(ax: Axes) -> None:
-    """Name the ticks of a logarithmic axis of ratios."""
+    """Name the ticks of a logarithmic axis of ratios: the first of ``RATIOS`` of which enough are on it."""
     low, high = ax.get_ylim()
-    ratios = [r for k in range(-4, 5) for r in (10.0**k, 2 * 10.0**k, 5 * 10.0**k) if low <= np.log(r) <= high]
-    if len(ratios) > 9:
-        ratios = [r for r in ratios if np.isclose(np.log10(r) % 1, 0)]
-    ax.set_yticks([np.log(r) for r in ratios], [f"{r:g}" for r in ratios])
+    for ratios in RATIOS:
+        shown = [r for r in ratios if low <= np.log(r) <= high]
+        if FEWEST_TICKS <= len(shown) <= MOST_TICKS:
+            break
+    ax.set_yticks([np.log(r) for r in shown], [f"{r:g}" for r in shown])
 
 
 def _points(ax: Axes, x: np.ndarray, y: np.ndarray, color: Any, weight: np.ndarray | float = 1.0) -> None:

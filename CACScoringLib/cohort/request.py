@@ -104,11 +104,11 @@ def _agreement(request: CohortRequest, folder: Path, progress: Progress) -> tupl
     from CACScoringLib.cohort.agreement_report import write_agreement
     from CACScoringLib.cohort.agreement_views import agreement_views
     from CACScoringLib.cohort.score_pairs import TOTAL, pair_scores
-    from CACScoringLib.cohort.tables import read_table
+    from CACScoringLib.cohort.tables import read_second_table, read_table
 
     progress(0.05, "Reading the tables")
     reference = read_table(request.reference)
-    measured = read_table(request.measured) if request.measured else None
+    measured = read_second_table(request.measured, request.reference)
     columns = {TOTAL: (request.reference_score, request.measured_score)} if request.reference_score else None
     case = tuple(filter(None, (request.case,)))
     pairs = pair_scores(reference, measured, case=case, columns=columns, measure=request.measure)

@@ -129,9 +129,10 @@ def pair_scores(
         names = (f"{names[0]} (reference)", f"{names[1]} (measured)")
     wanted = dict(columns) if columns else _recognized(reference, measured, measure)
     pairs = {q: (find_column(reference, a), find_column(measured, b)) for q, (a, b) in wanted.items()}
-    for quantity, (a, b) in pairs.items():
+    for a, b in pairs.values():
         if same and a == b:
-            message = f"Column '{a}' would be compared with itself ({quantity}): give a second table or --columns."
+            where = f" of '{table_name(reference)}'" if "name" in reference.attrs else ""
+            message = f"Column '{a}'{where} would be compared with itself: give a second table or --columns."
             raise _refused("compared-with-itself", message)
     keys, findings = _keys(reference, case), [*table_findings(reference)]
     other = keys if same else _keys(measured, case)
@@ -178,7 +179,17 @@ def _checked(pairs: ScorePairs) -> ScorePairs:
         elif a.min() == a.max():
             rows = f"the reference is {a[0]:g} in all {len(a)} cases"
             found.append(warning("no-variation", f"{quantity}: {rows}; correlations mean nothing here."))
-    return ScorePairs(**{**vars(pairs), "findings": (*pairs.findings, *found)})
+    return ScorePairs(**{**vars(pairs), "findings": (*pairs.findings, *_identical(pairs), *found)})
+
+
+def _identical(pairs: ScorePairs) -> list[Finding]:
+    """Return a warning where all scores that vary are the same on both sides: one measurement, not two."""
+    both = [pairs.complete(quantity) for quantity in pairs.quantities]
+    if not all(np.array_equal(a, b) for a, b in both) or not any(len(a) and a.min() < a.max() for a, _ in both):
+        return []
+    a, b = (f"'{name}'" for name in pairs.names)
+    text = f"Every score of {a} is the same in {b}: check that these are two measurements and not one."
+    return [warning("identical-scores", text)]
 
 
 def _recognized(reference: pd.DataFrame, measured: pd.DataFrame, measure: str) -> dict[str, tuple[str, str]]:
@@ -350,10 +361,12 @@ def _joined(
 ) -> pd.DataFrame:
     """Return the columns of both tables, one row a case; those of the reference count first."""
     joined = reference.iloc[left].reset_index(drop=True)
-    joined.attrs = {"name": table_name(reference)}
+    names = [table_name(reference)]
     if not same:
         more = measured.iloc[right].reset_index(drop=True)
         joined = joined.join(more[[column for column in more.columns if column not in joined.columns]])
+        names += [table_name(measured)] if table_name(measured) not in names else []
+    joined.attrs = {"name": " and ".join(names)}
     joined.index = reference.index[left]
     return joined
 

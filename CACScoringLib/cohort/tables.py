@@ -81,6 +81,16 @@ def read_table(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def read_second_table(path: str | Path | None, first: str | Path) -> pd.DataFrame | None:
+    """Return the table that is compared with a first one; None where there is none, or it is the same file.
+
+    A file that is named twice holds both sides, as one that is named alone: it is never compared with itself.
+    """
+    if not path or Path(path).resolve() == Path(first).resolve():
+        return None
+    return read_table(path)
+
+
 def table_columns(path: str | Path) -> list[str]:
     """Return the names of a table's columns without reading the rest; empty where that cannot be told.
 

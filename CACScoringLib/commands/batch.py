@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from CACScoringLib.batch.inputs import Case, NoInputError, find_cases
-from CACScoringLib.batch.run import BatchPlan, BatchResult, plan_batch, run_batch, settings_key
+from CACScoringLib.batch.inputs import Case
+from CACScoringLib.batch.previous import PREVIOUS
+from CACScoringLib.batch.run import BatchPlan, BatchResult, holds_several_studies, plan_batch, run_batch, settings_key
 from CACScoringLib.batch.table import DONE as ROW_DONE
 from CACScoringLib.batch.table import RESULTS
 from CACScoringLib.commands.console import is_terminal, print_lines, progress_bar
 from CACScoringLib.commands.exit_codes import DONE, INTERRUPTED, SOME_FAILED, UsageError
 from CACScoringLib.commands.options import add_scoring_arguments, positive, settings_from, whole
+from CACScoringLib.commands.scans_named import scans_named
 from CACScoringLib.report.words import RESEARCH_USE_ONLY, number
 
 
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="INPUT",
         nargs="+",
         help="scans, folders of scans, quoted patterns such as 'cohort/*/ct', or CSV lists with a column 'input' "
-        "(and perhaps 'mask'); a folder gives one row for each study or volume file in it",
+        "(and perhaps 'mask', one row for each); a folder gives one row for each study or volume file in it",
     )
     parser.add_argument(
         "--output", metavar="DIR", type=Path, required=True, help="gets results.csv and one folder a scan"
@@ -53,10 +55,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"The output folder '{args.output}' cannot be made: there is a file of that name.")
     if args.dask:
         _check_dask(args.dask)
-    try:
-        cases = find_cases(args.input)
-    except NoInputError as error:
-        raise UsageError(str(error)) from error
+    cases = scans_named(args.input, each_mask=True, quiet=args.quiet)
     plan = plan_batch(
         cases, args.output, settings_key(settings, _model_sha256(args.method, args.model, cases)), resume=args.resume
     )
@@ -75,10 +74,7 @@ def run(args: argparse.Namespace) -> int:
             )
     except KeyboardInterrupt:
         done = len(plan.kept) + reporter.count
-        table = args.output / RESULTS
-        sys.stderr.write(
-            f"cacscoring: Stopped: {done} of {len(plan.cases)} scans are in {table}; --resume goes on from there.\n"
-        )
+        sys.stderr.write(f"cacscoring: {_stopped(done, len(plan.cases), args.output)}\n")
         return INTERRUPTED
     if not args.quiet:
         _print_summary(result, len(plan.cases))
@@ -105,13 +101,28 @@ class _Reporter:
             self.progress(done / total, f"{done}/{total}  {row['case']}")
         if not is_terminal(sys.stderr) or row["status"] != ROW_DONE:
             sys.stderr.write(f"[{done}/{total}] {row['case']}: {outcome}\n")
+        if holds_several_studies(row):
+            words = "the scan holds several studies, and only one of them is scored: give each a folder of its own"
+            sys.stderr.write(f"[{done}/{total}] {row['case']}: Warning: {words}.\n")
 
 
 def _print_summary(result: BatchResult, total: int) -> None:
     """Print how the batch ended."""
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.counts.items()))
     kept = f" ({result.kept} kept from before)" if result.kept else ""
-    print_lines([f"{total} scans: {counts}{kept}", f"Table in {result.table}", RESEARCH_USE_ONLY])
+    lines = [f"{total} scans: {counts}{kept}"]
+    if result.several_studies:
+        names = ", ".join(result.several_studies[:8]) + (", ..." if len(result.several_studies) > 8 else "")
+        lines.append(f"Several studies in one scan, of which only one is scored: {names}")
+    print_lines([*lines, f"Table in {result.table}", RESEARCH_USE_ONLY])
+
+
+def _stopped(done: int, total: int, output: Path) -> str:
+    """Say how far a batch that was stopped has come, and where rows of earlier runs are."""
+    words = f"Stopped: {done} of {total} scans are in {output / RESULTS}"
+    if (output / PREVIOUS).is_file():
+        return f"{words}, rows of earlier runs in {PREVIOUS} beside it; --resume goes on from both."
+    return f"{words}; --resume goes on from there."
 
 
 def _model_sha256(method: str, model: str | None, cases: list[Case]) -> str:

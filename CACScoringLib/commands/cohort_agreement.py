@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from CACScoringLib.commands.exit_codes import DONE, UsageError
 from CACScoringLib.commands.options import listed
+from CACScoringLib.commands.targets import check_folder
 
 if TYPE_CHECKING:
     from CACScoringLib.cohort.agreement_analysis import Agreement
@@ -77,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.reference is None) == (args.category_table is None):
         raise UsageError("Give either a table with reference scores or --category-table.")
-    if args.output is not None and args.output.exists() and not args.output.is_dir():
-        raise UsageError(f"The output folder '{args.output}' cannot be made: there is a file of that name.")
+    check_folder(args.output)
     get_scheme(args.scheme)
     result = _from_scores(args) if args.category_table is None else _from_categories(args)
     if args.format == "json":
@@ -98,16 +98,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _from_scores(args: argparse.Namespace) -> Agreement:
     from CACScoringLib.cohort.agreement_analysis import analyse
-    from CACScoringLib.cohort.tables import read_table
+    from CACScoringLib.cohort.tables import read_second_table, read_table
 
     options = {"case": listed(args.case), "measure": args.measure}
     columns = _columns(args.columns)
     reference = read_table(args.reference)
-    measured = None if args.measured is None else read_table(args.measured)
+    measured = read_second_table(args.measured, args.reference)
     pairs = _pairs(reference, measured, columns, options)
     rival = None
     if args.against is not None:
-        rival = _pairs(reference, read_table(args.against), columns, options)
+        rival = _pairs(reference, read_second_table(args.against, args.reference), columns, options)
     return analyse(
         pairs,
         scheme=args.scheme,

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from CACScoringLib.commands.exit_codes import DONE, SOME_FAILED, UsageError
+from CACScoringLib.commands.options import check_method
+from CACScoringLib.commands.targets import check_file
 
 COLUMNS = ("case", "input", "noise_hu", "mean_hu", "radius_mm", "slices", "message")
 
@@ -22,15 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure the noise of scans."""
-    from CACScoringLib.batch.inputs import NoInputError, find_cases
     from CACScoringLib.commands.console import native_messages_hidden, print_lines, print_table, progress_bar
+    from CACScoringLib.commands.scans_named import scans_named
 
-    if args.output is not None and args.output.is_dir():
-        raise UsageError(f"The table '{args.output}' cannot be written: it is a folder.")
-    try:
-        cases = find_cases(args.input)
-    except NoInputError as error:
-        raise UsageError(str(error)) from error
+    check_file(args.output)
+    _check_finds_heart(args.method)
+    cases = scans_named(args.input)
     rows = []
     with progress_bar(True) as progress, native_messages_hidden(not args.debug):
         for i, case in enumerate(cases):
@@ -48,6 +47,17 @@ def run(args: argparse.Namespace) -> int:
         write_text(args.output, stream.getvalue())
         print_lines([f"Table in {args.output}"])
     return SOME_FAILED if any(row["message"] for row in rows) else DONE
+
+
+def _check_finds_heart(method: str) -> None:
+    """Refuse methods that do not say where the left ventricle is."""
+    from CACScoringLib.methods import available
+
+    check_method(method)
+    able = [info.name for info in available() if info.finds_heart]
+    if method not in able:
+        names = " or ".join(able)
+        raise UsageError(f"Noise is measured in the left ventricle, which '{method}' does not find: choose {names}.")
 
 
 def _measured(source: str, method: str) -> dict[str, Any]:

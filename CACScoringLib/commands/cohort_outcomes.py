@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from CACScoringLib.commands.exit_codes import DONE, UsageError
 from CACScoringLib.commands.options import listed
+from CACScoringLib.commands.targets import check_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     from CACScoringLib.cohort.outcomes import outcomes
     from CACScoringLib.cohort.tables import read_table
 
+    check_folder(args.output)
+    if args.seed < 0:
+        raise UsageError("A seed is a whole number from 0.")
     table = read_table(args.table)
     patients = follow_up(
         table,

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from CACScoringLib.batch.case import ScoreSettings, load_scan, score_options
-from CACScoringLib.batch.inputs import Case, NoInputError, find_cases
+from CACScoringLib.batch.inputs import Case
 from CACScoringLib.cohort.method_agreement import REFERENCE, CaseSays, PairAgreement, method_agreement, reference_says
 from CACScoringLib.commands.console import Progress, is_terminal, native_messages_hidden, progress_bar
+from CACScoringLib.commands.device import check_device
 from CACScoringLib.commands.exit_codes import DONE, SOME_FAILED, UsageError
 from CACScoringLib.commands.options import add_rule_arguments, check_method, methods_known, rules_from
+from CACScoringLib.commands.scans_named import scans_named
 from CACScoringLib.commands.score import check_targets
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.findings import Finding, InputRefusedError, refuse
@@ -83,11 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare methods on one scan or on several."""
     check_targets(args.output, None)
+    check_device(args.device)
     settings, choices = rules_from(args), choices_from(args.method)
-    try:
-        cases = find_cases(args.input)
-    except NoInputError as error:
-        raise UsageError(str(error)) from error
+    cases = scans_named(args.input)
     if len(cases) == 1 and args.reference is None:
         return _one(args, cases[0], settings, choices)
     return _several(args, cases, settings, choices)

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="import somebody else's network: JSON that says what goes in and what its channels mean",
     )
-    importing.add_argument("--name", metavar="ID", help="id of somebody else's network (default: the file's name)")
+    importing.add_argument(
+        "--name", metavar="ID", help="id that the model gets (default: the name of the folder or file)"
+    )
     importing.add_argument(
         "--trust-torchscript",
         action="store_true",
@@ -47,22 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the models, show one, import one, or remove one."""
-    from CACScoringLib.models import import_model, remove_model
+    from CACScoringLib.models import remove_model
 
     if args.action == "list":
         _list_models(args.format)
     elif args.action == "show":
         _show_model(args.model, args.format)
     elif args.action == "import":
-        bundle = import_model(args.source, replace=args.replace) if args.label_map is None else _import_foreign(args)
+        bundle = _import(args)
         print_lines([f"Imported {bundle.id} (method {bundle.method}, sha256 {bundle.sha256[:12]})", str(bundle.folder)])
     else:
         print_lines([f"Removed {remove_model(args.model)}"])
     return DONE
 
 
-def _import_foreign(args: argparse.Namespace) -> ModelBundle:
-    """Import somebody else's network."""
+def _import(args: argparse.Namespace) -> ModelBundle:
+    """Import a model bundle, or somebody else's network where a declaration says what it is."""
+    if args.label_map is None:
+        from CACScoringLib.models import import_model
+
+        return import_model(args.source, name=args.name, replace=args.replace)
     from CACScoringLib.models.foreign import import_foreign
 
     return import_foreign(

@@ -103,7 +103,7 @@ def settings_from(args: argparse.Namespace) -> ScoreSettings:
     Raises
     ------
     UsageError
-        If there is no such method or preset.
+        If there is no such method or preset, or a number is out of range.
     """
     check_method(args.method)
     return replace(rules_from(args), method=args.method, model=args.model, heart=args.heart)
@@ -115,9 +115,10 @@ def rules_from(args: argparse.Namespace) -> ScoreSettings:
     Raises
     ------
     UsageError
-        If there is no such preset.
+        If there is no such preset, or a number is out of range.
     """
     _check_name("preset", args.preset, _presets())
+    _check_numbers(args.kvp, args.age)
     return ScoreSettings(
         preset=args.preset,
         kvp=args.kvp,
@@ -145,6 +146,22 @@ def check_method(name: str) -> None:
 def _check_name(what: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         raise UsageError(f"There is no {what} '{name}': choose one of {', '.join(known)}.")
+
+
+def _check_numbers(kvp: float | None, age_years: float | None) -> None:
+    """Refuse what no tube or person can have, before each scan is refused for it."""
+    from CACScoringLib.findings import InputRefusedError
+    from CACScoringLib.scoring.percentiles import Demographics
+    from CACScoringLib.scoring.thresholds import PLAUSIBLE_KVP, is_plausible_kvp
+
+    if kvp is not None and not is_plausible_kvp(kvp):
+        low, high = PLAUSIBLE_KVP
+        raise UsageError(f"--kvp {kvp:g} is not the tube voltage of a CT: give {low:g} to {high:g} kV.")
+    if age_years is not None:
+        try:
+            Demographics(age_years, "F")
+        except InputRefusedError as error:
+            raise UsageError(f"--age {age_years:g} is not the age of a person: give it in years.") from error
 
 
 def methods_known() -> tuple[str, ...]:

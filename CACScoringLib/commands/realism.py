@@ -11,6 +11,7 @@ from pathlib import Path
 from CACScoringLib.commands.console import native_messages_hidden, print_lines, print_table, progress_bar
 from CACScoringLib.commands.exit_codes import DONE, FAILURE, UsageError
 from CACScoringLib.commands.options import whole
+from CACScoringLib.commands.targets import check_file
 
 NOTE = "Noise and islands: blocks of uniform heart (34 x 34 x 20 mm) found from the CT; islands per 25 cm2 of a slice."
 
@@ -39,8 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure scans, or compare the generator with the real ones."""
     if bool(args.input) == bool(args.compare):
         raise UsageError("Give either scans to measure or --compare with the folder of the real scans.")
-    if args.output is not None and args.output.is_dir():
-        raise UsageError(f"The table '{args.output}' cannot be written: it is a folder.")
+    check_file(args.output)
     return _compare(args) if args.compare else _measure(args)
 
 

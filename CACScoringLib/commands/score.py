@@ -7,10 +7,11 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from CACScoringLib.batch.case import ScoredCase, score_case, write_case
+from CACScoringLib.batch.case import ScoredCase, ScoreSettings, score_case, write_case
 from CACScoringLib.commands.console import native_messages_hidden, progress_bar
 from CACScoringLib.commands.exit_codes import DONE, UsageError
 from CACScoringLib.commands.options import add_scoring_arguments, settings_from
+from CACScoringLib.commands.targets import check_file, check_folder
 
 INPUT_HELP = (
     "DICOM folder of any depth, zip of one, DICOM file, NIfTI, NRRD or MetaImage; "
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """Score one scan."""
     check_targets(args.output, args.scene)
     settings = settings_from(args)
+    if args.mask is not None:
+        _check_no_method(settings)
     with progress_bar(not args.quiet) as progress, native_messages_hidden(not args.debug):
         case = score_case(args.input, settings, mask=args.mask, progress=progress)
         progress(0.95, "Writing")
@@ -62,6 +65,13 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _check_no_method(settings: ScoreSettings) -> None:
+    """Refuse the choice of a method where labels are given: it would be passed over."""
+    usual = ScoreSettings()
+    if (settings.method, settings.model, settings.heart) != (usual.method, usual.model, usual.heart):
+        raise UsageError("--mask gives the labels, so no method runs: leave out --method, --model and --heart.")
+
+
 def check_targets(output: Path | None, scene: Path | None) -> None:
     """Refuse places that cannot be written, before a scan is scored in vain.
 
@@ -69,15 +79,11 @@ def check_targets(output: Path | None, scene: Path | None) -> None:
     ------
     UsageError
     """
-    if output is not None:
-        in_the_way = next((each for each in (output, *output.parents) if each.exists() and not each.is_dir()), None)
-        if in_the_way is not None:
-            raise UsageError(f"The output folder '{output}' cannot be made: '{in_the_way}' is a file.")
+    check_folder(output)
     if scene is not None:
         if scene.suffix.lower() != ".mrb":
             raise UsageError(f"The scene file must end with .mrb: '{scene}' does not.")
-        if scene.is_dir():
-            raise UsageError(f"The scene file '{scene}' cannot be written: it is a folder.")
+        check_file(scene, "scene file")
         from CACScoringLib.mrml.scene import import_slicer
 
         import_slicer()

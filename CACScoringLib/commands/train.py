@@ -14,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Hand over to the training part."""
+    from CACScoringLib.commands.device import usable_device
     from CACScoringLib.training.train_commands import run_train
 
+    args.device = usable_device(args.device)
     return int(run_train(args) or 0)

@@ -99,8 +99,13 @@ def find_model(model: str) -> Path:
     folder = Path(model)
     if (folder / METADATA).is_file():
         return folder
-    known = ", ".join(sorted(by_id)) or "none"
-    raise ModelError(f"There is no model '{model}': choose one of {known}, or give the folder of a model bundle.")
+    if folder.is_dir():
+        raise ModelError(
+            f"The folder '{model}' holds no model bundle: it has no {METADATA.as_posix()}, which says what the weights "
+            f"in {WEIGHTS.as_posix()} are."
+        )
+    known = f"choose one of {', '.join(sorted(by_id))}, or give" if by_id else "none is installed; give"
+    raise ModelError(f"There is no model '{model}': {known} the folder of a model bundle.")
 
 
 def open_bundle(model: str | Path) -> ModelBundle:

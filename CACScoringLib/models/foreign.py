@@ -27,7 +27,7 @@ from CACScoringLib.models.bundle import (
 from CACScoringLib.models.declaration import Declaration, read_declaration
 from CACScoringLib.models.folders import user_models_dir
 from CACScoringLib.models.json_files import json_object
-from CACScoringLib.models.store import copied, import_model
+from CACScoringLib.models.store import check_id, copied, import_model
 
 if TYPE_CHECKING:
     import torch
@@ -96,11 +96,13 @@ def import_foreign(
         If the declaration is none.
     """
     path = Path(source).expanduser()
+    name = name or _plain_name(path)
+    check_id(name)
     declaration = read_declaration(Path(label_map).expanduser())
     target = folder or user_models_dir()
     try:
         with tempfile.TemporaryDirectory(prefix="cacscoring-import-") as temporary:
-            built = Path(temporary) / (name or _plain_name(path))
+            built = Path(temporary) / name
             weights, settings, metadata, licence = _opened(path, Path(temporary) / "source", trust_torchscript)
             _build(built, path, weights, {**settings, **declaration.as_dict()}, metadata, licence)
             bundle = ModelBundle(built.name, built, {"cacscoring": settings}, sha256_of(built / WEIGHTS))

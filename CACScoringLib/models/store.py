@@ -35,7 +35,9 @@ class ModelExistsError(ModelError):
         self.model = model
 
 
-def import_model(source: str | Path, folder: Path | None = None, *, replace: bool = False) -> ModelBundle:
+def import_model(
+    source: str | Path, folder: Path | None = None, *, name: str | None = None, replace: bool = False
+) -> ModelBundle:
     """Copy a model bundle to the imported models; the weights are verified before it appears there.
 
     Parameters
@@ -44,6 +46,8 @@ def import_model(source: str | Path, folder: Path | None = None, *, replace: boo
         Folder of a bundle, or a zip file with one.
     folder : Path, optional
         Where imported models lie; ``user_models_dir()`` when absent.
+    name : str, optional
+        Id of the model here; that of the source, which is the name of its folder, when absent.
     replace : bool
         Take the place of an imported model with the same id.
 
@@ -62,9 +66,8 @@ def import_model(source: str | Path, folder: Path | None = None, *, replace: boo
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".import-", dir=target) as temporary:
             copy = copied(path, Path(temporary))
-            name = _checked_id(copy.name, target, replace)
+            final = target / _checked_id(name or copy.name, target, replace)
             _check_method(open_bundle(copy))
-            final = target / name
             if final.exists():
                 final.replace(Path(temporary) / "former")
             copy.replace(final)
@@ -86,8 +89,8 @@ def remove_model(model: str, folder: Path | None = None) -> Path:
     if model not in mine:
         if model in {path.name for path in shipped_models()}:
             raise ModelError(f"Model '{model}' ships with CACScoring and cannot be removed.")
-        known = ", ".join(sorted(mine)) or "none"
-        raise ModelError(f"There is no imported model '{model}' to remove: choose one of {known}.")
+        others = f"choose one of {', '.join(sorted(mine))}" if mine else "no models were imported"
+        raise ModelError(f"There is no imported model '{model}' to remove: {others}.")
     try:
         shutil.rmtree(mine[model])
     except OSError as error:
@@ -110,6 +113,8 @@ def copied(source: Path, temporary: Path, what: str = "the folder of a model bun
         unpacked = temporary / source.stem
         _unpack(source, unpacked)
         return _bundle_in(unpacked)
+    if not source.exists():
+        raise ModelError(f"There is no file or folder '{source}' to import.")
     raise ModelError(f"'{source}' is neither {what}.")
 
 
@@ -155,11 +160,17 @@ def _check_method(bundle: ModelBundle) -> None:
         raise ModelError(f"Model '{bundle.id}' does not name its method: get the model again.")
 
 
-def _checked_id(name: str, target: Path, replace: bool) -> str:
+def check_id(name: str) -> None:
+    """Refuse what cannot be the name of a model's folder on every system."""
     if not ID.fullmatch(name):
-        raise ModelError(f"'{name}' is no id for a model: name its folder with a-z, 0-9, '.', '_' and '-' only.")
+        message = f"'{name}' is no id for a model: name its folder with a-z, 0-9, '.', '_' and '-' only"
+        raise ModelError(f"{message}, or give such an id with --name.")
+
+
+def _checked_id(name: str, target: Path, replace: bool) -> str:
+    check_id(name)
     if name in {path.name for path in shipped_models()}:
-        raise ModelError(f"A model '{name}' ships with CACScoring: rename the folder of yours before importing it.")
+        raise ModelError(f"A model '{name}' ships with CACScoring: rename the folder of yours, or use --name.")
     if (target / name).exists() and not replace:
         raise ModelExistsError(name)
     return name

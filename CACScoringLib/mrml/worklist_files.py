@@ -237,21 +237,24 @@ class WorkList:
         return target
 
     def _added(self, scans: Iterable[Scan]) -> list[CaseReview]:
-        """Return reviews of the scans that are not in the list yet, with names of their own."""
-        sources = {review.source for review in self.reviews}
+        """Return reviews of the scans that are not in the list yet, with names of their own.
+
+        A scan with the masks of two readers is two reviews.
+        """
+        known = {review.source for review in self.reviews}
         names = {LIST, POSITION, *(review.name.lower() for review in self.reviews)}
-        added = []
+        added: list[CaseReview] = []
         for scan in scans:
             source = str(Path(scan.source).absolute())
-            if source in sources:
+            mask = str(Path(scan.mask).absolute()) if scan.mask else None
+            if source in known or any((other.source, other.mask) == (source, mask) for other in added):
                 continue
             stem = name = _folder_name(scan.name)
             number = 2
             while name.lower() in names:
                 name, number = f"{stem}-{number}", number + 1
-            sources.add(source)
             names.add(name.lower())
-            added.append(CaseReview(name, source, str(Path(scan.mask).absolute()) if scan.mask else None))
+            added.append(CaseReview(name, source, mask))
         return added
 
     def _save_list(self) -> None:

@@ -33,6 +33,13 @@ from CACScoringLib.vocabulary import CORONARY_LABELS, LABELS, NON_CORONARY_LABEL
 TILE_PX = 300
 GAP_PX = 6
 CAPTION_PX = 26
+CAPTION_SIZES = (10.5, 9.0)
+"""Of the words above a tile; the smaller one where they would not fit otherwise."""
+CAPTION_GAP_PX = 9
+LEGEND_SIZES = (12.5, 10.5, 9.0)
+"""Of the legend: the largest with which all of it fits."""
+LEGEND_SQUARE_PX, LEGEND_GAP_PX = 19, 22
+"""For the colour before a name, and between two names."""
 MARGIN_PX = 24
 NOTE_SIZE, LINE_PX = 10.5, 20
 """Of the text below the slices, and from one line of it to the next."""
@@ -166,26 +173,37 @@ def draw_header(page: Page, scores: Mapping[str, Any]) -> None:
     room = page.width - 3 * MARGIN_PX - page.text_width(headline(scores), 25, "bold")
     page.text(page.width - MARGIN_PX, 36, page.shorten(source, room, 10.5), size=10.5, color=FAINT, align="right")
     page.text(MARGIN_PX, 66, risk_line(scores), size=12.5, color=TEXT)
-    x = MARGIN_PX
-    vessels = scores.get("vessels", {})
-    elsewhere = scores.get("non_coronary", {})
-    for label in LABELS:
-        entry = vessels.get(label.name) if label.coronary else elsewhere.get(label.name)
-        if entry is None or not (label.coronary or entry.get("lesions")):
-            continue
-        page.square(x, 85, 13, label.color)
-        name = f"{label.name} " if label.coronary else label.title.split(" and ")[0].split(" or ")[0]
-        x = page.text(x + 19, 97, name, size=12.5)
-        if label.coronary:
-            x = page.text(x, 97, number(entry["agatston"]), size=12.5, weight="bold")
-        x += 22
+    _legend(page, scores)
     for y, words in ((121, acquisition_line(scores)), (138, preset_line(scores))):
         page.text(MARGIN_PX, y, page.shorten(words, page.width - 2 * MARGIN_PX, 10.5), size=10.5, color=FAINT)
 
 
+def _legend(page: Page, scores: Mapping[str, Any]) -> None:
+    """Write each vessel with its score, and what else was found, in the colours of the outlines."""
+    vessels, elsewhere = scores.get("vessels", {}), scores.get("non_coronary", {})
+    entries = []
+    for label in LABELS:
+        entry = vessels.get(label.name) if label.coronary else elsewhere.get(label.name)
+        if entry is not None and (label.coronary or entry.get("lesions")):
+            name = f"{label.name} " if label.coronary else label.title.split(" and ")[0].split(" or ")[0]
+            entries.append((label.color, name, number(entry["agatston"]) if label.coronary else ""))
+
+    def width(size: float) -> float:
+        words = sum(page.text_width(name, size) + page.text_width(score, size, "bold") for _, name, score in entries)
+        return words + len(entries) * (LEGEND_SQUARE_PX + LEGEND_GAP_PX) - LEGEND_GAP_PX
+
+    room = page.width - 2 * MARGIN_PX
+    size = next((each for each in LEGEND_SIZES if width(each) <= room), LEGEND_SIZES[-1])
+    x = MARGIN_PX
+    for color, name, score in entries:
+        page.square(x, 85, 13, color)
+        x = page.text(x + LEGEND_SQUARE_PX, 97, name, size=size)
+        x = page.text(x, 97, score, size=size, weight="bold") + LEGEND_GAP_PX
+
+
 def _caption(page: Page, x: float, y: float, z: int, labels: np.ndarray, agatston: Mapping[str, float]) -> None:
     """Write above a tile: the slice, and each vessel in it with its share of the score."""
-    page.text(x + 2, y + 19, f"slice {z}", size=10.5, color=FAINT)
+    left = page.text(x + 2, y + 19, f"slice {z}", size=CAPTION_SIZES[0], color=FAINT)
     present = set(np.flatnonzero(np.bincount(labels.ravel())).tolist())
     pieces = [
         (f"{label.name} {number(agatston.get(label.name, 0.0))}", label.color)
@@ -194,8 +212,26 @@ def _caption(page: Page, x: float, y: float, z: int, labels: np.ndarray, agatsto
     ]
     pieces += [(label.name.replace("_", " "), label.color) for label in NON_CORONARY_LABELS if label.value in present]
     right = x + TILE_PX - 2
-    for words, color in reversed(pieces):
-        right = page.text(right, y + 19, words, size=10.5, color=color, align="right") - 9
+    shown, size = fitting_words(page, pieces, right - left - CAPTION_GAP_PX)
+    for words, color in reversed(shown):
+        right = page.text(right, y + 19, words, size=size, color=color, align="right") - CAPTION_GAP_PX
+
+
+def fitting_words(page: Page, pieces: list[tuple[str, object]], room: float) -> tuple[list[tuple[str, object]], float]:
+    """Return what of a caption fits into ``room`` pixels, and its size: the last pieces become a number of them."""
+
+    def fits(shown: list[tuple[str, object]], size: float) -> bool:
+        widths = (page.text_width(words, size) + CAPTION_GAP_PX for words, _ in shown)
+        return sum(widths) - CAPTION_GAP_PX <= room
+
+    for size in CAPTION_SIZES:
+        if fits(pieces, size):
+            return pieces, size
+    for kept in range(len(pieces) - 1, 0, -1):
+        shown = [*pieces[:kept], (f"+{len(pieces) - kept}", FAINT)]
+        if fits(shown, size):
+            return shown, size
+    return [], size
 
 
 def draw_orientation(page: Page, x: float, y: float, view: View) -> None:

@@ -47,7 +47,8 @@ def scores_document(
     Returns
     -------
     dict
-        Plain Python values; numbers that do not exist are None.
+        Plain Python values; numbers that do not exist are None. ``acquisition.kvp`` is the tube voltage that the
+        score rests on; ``acquisition.kvp_given`` is true where a person gave it, and absent where the scan says it.
     """
     own = scores.get("findings", ())
     unique = dict.fromkeys(
@@ -58,12 +59,22 @@ def scores_document(
         "schema": SCHEMA,
         "input": input_path,
         **{key: value for key, value in scores.items() if key not in ("schema", "findings")},
+        **_with_given_kvp(scores),
         "model": dict(model),
         "findings": [dict(zip(("severity", "code", "message"), entry, strict=True)) for entry in unique],
         "timings_s": {name: round(float(seconds), 4) for name, seconds in (timings_s or {}).items()},
         "software": software(),
     }
     return plain(document)
+
+
+def _with_given_kvp(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the acquisition with the tube voltage that the score rests on, marked where the scan does not say it."""
+    acquisition = scores.get("acquisition")
+    used = ((scores.get("preset") or {}).get("thresholds") or {}).get("kvp")
+    if acquisition is None or used is None or used == acquisition.get("kvp"):
+        return {}
+    return {"acquisition": {**acquisition, "kvp": used, "kvp_given": True}}
 
 
 def software() -> dict[str, str]:

@@ -92,7 +92,8 @@ def acquisition_line(scores: Mapping[str, Any]) -> str:
     """Return how the scan was acquired, in a few words."""
     acquisition = scores.get("acquisition", {})
     kvp, increment, gated = (acquisition.get(key) for key in ("kvp", "increment_mm", "gated"))
-    words = [acquisition.get("manufacturer") or "", f"{kvp:g} kVp" if kvp else "kVp unknown"]
+    voltage = f"{kvp:g} kVp{' (given)' if acquisition.get('kvp_given') else ''}" if kvp else "kVp unknown"
+    words = [acquisition.get("manufacturer") or "", voltage]
     if increment:
         words.append(f"{increment:.2f} mm increment")
     if gated is not None:

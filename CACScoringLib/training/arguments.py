@@ -7,6 +7,8 @@ from pathlib import Path
 
 LAYOUTS = ("coca", "orcascore", "plain")
 """As in ``training/datasets``, which is read only when it is used."""
+LARGEST_SEED = 2**32 - 1
+"""What every generator of random numbers takes."""
 
 
 def positive(text: str) -> int:
@@ -14,6 +16,14 @@ def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return value
+
+
+def seed(text: str) -> int:
+    """Return a seed: a whole number from 0 (argparse type)."""
+    value = int(text)
+    if not 0 <= value <= LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to {LARGEST_SEED}")
     return value
 
 

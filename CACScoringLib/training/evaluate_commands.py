@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from CACScoringLib.training.arguments import add_labelled_scans, known_method, names, positive
+from CACScoringLib.training.arguments import add_labelled_scans, known_method, names, positive, seed
 from CACScoringLib.training.progress import progress_display
 from CACScoringLib.training.synthetic_patients import FIRST_EVALUATION_SEED, evaluation_patients
 
@@ -27,7 +27,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("evaluation"), help="folder for the results")
     parser.add_argument("--model", help="model id or folder of a bundle (default: the method's own)")
     parser.add_argument("--patients", type=positive, default=25, help="patients a protocol (default 25)")
-    parser.add_argument("--first-seed", type=int, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
+    parser.add_argument("--first-seed", type=seed, default=FIRST_EVALUATION_SEED, help="first seed (default 900000)")
     parser.add_argument("--preset", default="agatston-1990", help="scoring preset (default agatston-1990)")
     parser.add_argument(
         "--with",

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from CACScoringLib.training.arguments import add_labelled_scans, known_method, positive
+from CACScoringLib.training.arguments import add_labelled_scans, known_method, positive, seed
 from CACScoringLib.training.multibranch_training import BIFURCATION_STEPS
 from CACScoringLib.training.run_request import Tell, TrainingRequest
 from CACScoringLib.training.synthetic_patients import (
@@ -45,9 +45,9 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="cross-validate six-class instead, by patients in N folds (5 in the paper): a table, no weights",
     )
-    parser.add_argument("--seed", type=int, default=20260, help="seed of weights and patches (default 20260)")
+    parser.add_argument("--seed", type=seed, default=20260, help="seed of weights and patches (default 20260)")
     parser.add_argument("--workers", type=positive, default=2, help="processes that generate patients (default 2)")
-    parser.add_argument("--device", default="cpu", help="torch device (default cpu)")
+    parser.add_argument("--device", default="cpu", help="where networks learn: cpu, cuda, mps, or auto (default cpu)")
     parser.add_argument("--cache", type=Path, help="folder of generated patients (default OUTPUT/cache)")
     parser.add_argument(
         "--validation-patients",
@@ -92,7 +92,7 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
     )
     further.add_argument(
         "--first-seed",
-        type=int,
+        type=seed,
         metavar="SEED",
         help=f"of these patients, below {FIRST_LESION_SEED} (default {FIRST_LEFT_MAIN_SEED})",
     )

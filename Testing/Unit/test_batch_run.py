@@ -13,8 +13,9 @@ import small_scan
 
 from CACScoringLib.batch.case import ScoreSettings
 from CACScoringLib.batch.inputs import find_cases
+from CACScoringLib.batch.previous import PREVIOUS
 from CACScoringLib.batch.processes import run_jobs
-from CACScoringLib.batch.run import PREVIOUS, BatchResult, plan_batch, run_batch, settings_key
+from CACScoringLib.batch.run import BatchResult, plan_batch, run_batch, settings_key
 from CACScoringLib.batch.table import COLUMNS, ResultsTable, read_rows
 
 SETTINGS = ScoreSettings(kvp=120.0, overview=False)

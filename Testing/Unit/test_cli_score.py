@@ -44,6 +44,7 @@ def test_the_table_has_vessels_total_risk_findings_and_what_they_rest_on(scan, m
     assert ["spect-pet-4", ">100-400"] in lines
     assert ["clinical-5", ">100-400"] in lines
     assert ["cac-drs", "A2/N1"] in lines
+    assert ["120", "kVp", "(given)", "·", "3.00", "mm", "increment"] in lines
     for words in ("preset agatston-1990", "threshold 130 HU", "given labels mask.nrrd", "Research use only"):
         assert words in out
     assert "\x1b[" not in out
@@ -202,6 +203,9 @@ def test_ctrl_c_says_so_and_ends_with_130(scan, monkeypatch, tmp_path, capsys) -
         (["--kvp", "nan"], "not a positive number"),
         (["--scene", "scene.txt"], "must end with .mrb"),
         (["--format", "xml"], "invalid choice"),
+        (["--method", "convlstm"], "--mask gives the labels, so no method runs"),
+        (["--model", "foo"], "--mask gives the labels, so no method runs"),
+        (["--heart", "totalsegmentator"], "--mask gives the labels, so no method runs"),
         (["--nonsense"], "Unrecognized arguments: --nonsense"),
     ],
 )

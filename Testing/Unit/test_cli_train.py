@@ -127,6 +127,51 @@ def test_an_unknown_method_is_one_sentence(tmp_path, capsys):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "six-class", "--first-seed", "-5"],
+        ["evaluate", "all", "--first-seed", "4294967296"],
+        ["train", SHIPPED, "--seed", "-1"],
+        ["train", SHIPPED, "--left-main-only", "--first-seed", "-5"],
+    ],
+)
+def test_a_seed_that_is_none_is_one_sentence(words, tmp_path, capsys):
+    assert main([*words, "--output", str(tmp_path / "x")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{words[-1]} is not a whole number from 0 to 4294967295" in error
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("foo", "There is no device 'foo': choose one of auto, cpu, cuda, mps."),
+        ("cuda", "The device 'cuda' is not available here: leave --device out or choose cpu."),
+        ("cuda:1", "The device 'cuda:1' is not available here"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--ablation"], ["--left-main-only"], ["--data", "x", "--layout", "coca"]])
+def test_a_device_that_is_not_there_is_refused_before_any_patient(device, says, more, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("CACScoringLib.methods.devices._usable", lambda torch, name: name == "cpu")
+    assert main(["train", SHIPPED, "--output", str(tmp_path / "x"), "--device", device, *more]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_auto_trains_where_torch_can(monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr("CACScoringLib.methods.devices._usable", lambda torch, name: name == "mps")
+    monkeypatch.setattr(
+        "CACScoringLib.training.six_class.train_six_class", lambda request, **options: asked.update(asdict(request))
+    )
+    assert main(["train", "six-class", "--output", str(tmp_path), "--device", "auto"]) == 0
+    assert asked["device"] == "mps"
+
+
 @pytest.mark.parametrize("method", ["multibranch-unet", "convlstm", "slice-regression", "six-class"])
 def test_every_method_has_its_trainer(method, monkeypatch, tmp_path):
     asked = {}

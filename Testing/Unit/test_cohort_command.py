@@ -81,6 +81,25 @@ def test_one_table_with_both_columns(tables, capsys, tmp_path) -> None:
     assert "total" in capsys.readouterr().out
 
 
+def test_a_file_named_twice_holds_both_sides(tables, tmp_path, monkeypatch, capsys) -> None:
+    both = tmp_path / "both.csv"
+    both.write_text("nr,manual,dl\n" + "".join(f"{i},{i * 20},{i * 21}\n" for i in range(30)))
+    monkeypatch.chdir(tmp_path)
+    assert call(both, "both.csv", "--case", "nr", "--columns", "total=manual:dl") == 0
+    assert "total" in capsys.readouterr().out
+    assert call(both, "both.csv", "--case", "nr", "--columns", "total=manual") == 3
+    assert "Column 'manual' of 'both.csv' would be compared with itself" in capsys.readouterr().err
+
+
+def test_the_same_scores_in_two_files_are_a_warning(tables, tmp_path, capsys) -> None:
+    again = tmp_path / "again.csv"
+    again.write_text(tables[0].read_text())
+    assert call(tables[0], again, "--output", tmp_path / "out") == 0
+    words = "Every score of 'reference.csv' is the same in 'again.csv': check that these are two measurements"
+    assert f"warning: {words}" in capsys.readouterr().out
+    assert "identical-scores" in (tmp_path / "out" / "agreement.json").read_text()
+
+
 def test_a_rival_and_another_scheme(tables, capsys) -> None:
     reference, measured = tables
     assert call(reference, measured, "--against", measured, "--scheme", "nguyen-6", "--rescan") == 0
@@ -94,9 +113,11 @@ def test_a_rival_and_another_scheme(tables, capsys) -> None:
         (("none.csv", "none.csv"), 3, "There is no table"),
         (("{r}", "{m}", "--scheme", "x"), 3, "There is no risk scheme"),
         (("{r}", "{m}", "--columns", "left=a:b"), 2, "is not understood"),
-        (("{r}", "{m}", "--covariates", "weight"), 3, "There is no column 'weight'"),
+        (("{r}", "{m}", "--covariates", "weight"), 3, "no column 'weight' in 'reference.csv and measured.csv'"),
         (("{r}", "{m}", "--confidence", "95"), 2, "no confidence between"),
         (("{r}",), 3, "compared with itself"),
+        (("{r}", "{r}"), 3, "Column 'agatston' of 'reference.csv' would be compared with itself"),
+        (("{r}", "{m}", "--against", "{r}"), 3, "Column 'agatston' of 'reference.csv' would be compared with itself"),
         (("{r}", "{m}", "--case", "patient"), 3, "'reference.csv' has more than one row of the same case"),
     ],
 )
@@ -110,4 +131,12 @@ def test_what_cannot_be_done_is_one_sentence(tables, capsys, words, status, sent
 
 def test_the_output_may_not_be_a_file(tables, capsys) -> None:
     assert call(*tables, "--output", tables[0]) == 2
-    assert "there is a file of that name" in capsys.readouterr().err
+    assert f"cannot be made: '{tables[0]}' is a file." in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_tables_are_read(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("CACScoringLib.commands.targets.os.access", lambda *args: False)
+    assert call("none.csv", "none.csv", "--output", tmp_path / "out" / "deeper") == 2
+    said = capsys.readouterr().err
+    assert f"cannot be made: nothing may be written into '{tmp_path}'." in said
+    assert said.count("\n") == 1

@@ -62,6 +62,26 @@ def test_bland_altman_names_bias_and_limits():
     assert f"+1.96 SD {difference.mean() + 1.959964 * difference.std(ddof=1):+.1f}" in texts(ax)
 
 
+@pytest.mark.parametrize("spread", [1.0, 1.001, 1.004, 1.01, 1.02, 1.05, 1.1, 1.2, 1.4, 2.0, 5.0, 30.0, 400.0])
+def test_an_axis_of_ratios_names_enough_of_them_however_close_they_are(spread):
+    reference = np.full(40, 100.0)
+    measured = 101.0 * np.tile([spread, 1 / spread], 20) - 1
+    ax = bland_altman_figure(Pairs("Total", reference, measured), "log").axes[0]
+    low, high = ax.get_ylim()
+    ticks = ax.get_yticks()
+    assert 3 <= len(ticks) <= 9
+    assert low <= min(ticks) < 0 < max(ticks) <= high
+    assert [float(tick.get_text()) for tick in ax.get_yticklabels()] == pytest.approx(np.exp(ticks))
+
+
+def test_ratios_between_one_half_and_two_have_ticks_of_their_own():
+    rng = np.random.default_rng(1)
+    reference = rng.lognormal(5, 1, 60)
+    measured = (reference + 1) * np.exp(rng.uniform(np.log(0.8), np.log(1.25), 60)) - 1
+    ax = bland_altman_figure(Pairs("Total", reference, measured), "log").axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["0.8", "1", "1.25"]
+
+
 def test_the_confusion_matrix_shows_counts_and_shares_of_the_reference():
     ax = confusion_figure(np.array([[3, 1], [0, 2]]), ["0", ">0"]).axes[0]
     assert texts(ax) == ["3\n75%", "1\n25%", "0", "2\n100%"]

@@ -66,6 +66,33 @@ def test_without_a_ventricle_or_with_a_tiny_one_nothing_is_said() -> None:
         left_ventricle_noise(ct, tiny)
 
 
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [
+        ("six-class", "'six-class' does not find: choose multibranch-unet or convlstm."),
+        ("slice-regression", "'slice-regression' does not find: choose multibranch-unet or convlstm."),
+        ("magic", "There is no method 'magic'"),
+    ],
+)
+def test_methods_that_find_no_ventricle_are_refused_before_any_network_runs(
+    method, says, tmp_path, monkeypatch, capsys
+) -> None:
+    scan_file = small_scan.write_small_scan(tmp_path / "ct.nrrd")
+    monkeypatch.setattr("CACScoringLib.ct.load_ct", lambda *args, **options: pytest.fail("the scan was read"))
+    assert main(["cohort", "noise", str(scan_file), "--method", method]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_a_scan_is_read(tmp_path, monkeypatch, capsys) -> None:
+    scan_file = small_scan.write_small_scan(tmp_path / "ct.nrrd")
+    monkeypatch.setattr("CACScoringLib.ct.load_ct", lambda *args, **options: pytest.fail("the scan was read"))
+    for command in (["cohort", "noise"], ["realism"]):
+        assert main([*command, str(scan_file), "--output", str(scan_file / "noise.csv")]) == 2
+        assert f"cannot be written: '{scan_file}' is a file." in capsys.readouterr().err
+
+
 def test_the_command_writes_a_table_and_names_what_failed(tmp_path, monkeypatch, capsys) -> None:
     small_scan.write_small_scan(tmp_path / "a" / "ct.nrrd")
     structures = np.full(small_scan.SHAPE, Structure.LEFT_VENTRICLE, np.uint8)

@@ -310,6 +310,22 @@ def test_the_same_seed_gives_the_same_files(tmp_path):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--output", "cohort.csv"], "The output folder 'cohort.csv' cannot be made: 'cohort.csv' is a file."),
+        (["--seed", "-1"], "A seed is a whole number from 0."),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_table_is_read(words, says, tmp_path, monkeypatch):
+    (tmp_path / "cohort.csv").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("CACScoringLib.cohort.tables.read_table", lambda path: pytest.fail("the table was read"))
+    with pytest.raises(UsageError) as refused:
+        run(["cohort.csv", "--time", "years", "--event", "died", *words])
+    assert str(refused.value) == says
+
+
 def test_progression_needs_all_its_columns(tmp_path):
     cohort().to_csv(tmp_path / "cohort.csv", index=False)
     with pytest.raises(UsageError, match="--volume, --repeat-volume, --date, --repeat-date"):

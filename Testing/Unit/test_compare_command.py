@@ -117,6 +117,9 @@ def test_a_model_can_be_named_with_its_method(scan, capsys):
         (("--method", "nobody"), "There is no method 'nobody': choose one of multibranch-unet,"),
         (("--method", "as-lad", "as-lad"), "The method 'as-lad' is named twice"),
         (("--preset", "nobody"), "There is no preset 'nobody'"),
+        (("--device", "foo"), "There is no device 'foo': choose one of auto, cpu, cuda, mps."),
+        (("--device", "cuda:first"), "There is no device 'cuda:first'"),
+        (("--device", "cpu:1"), "There is no device 'cpu:1'"),
     ],
 )
 def test_wrong_names_are_wrong_usage(scan, capsys, words, says):

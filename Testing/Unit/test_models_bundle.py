@@ -73,6 +73,13 @@ def test_an_unknown_model_lists_those_that_exist():
         find_model("no-such-model")
 
 
+def test_a_folder_without_a_bundle_says_what_is_missing(tmp_path):
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ModelError, match=r"holds no model bundle: it has no configs/metadata\.json") as refused:
+        find_model(str(tmp_path))
+    assert f"The folder '{tmp_path}'" in str(refused.value)
+
+
 def test_every_shipped_model_is_whole_small_and_says_what_it_was_trained_on():
     folders = shipped_models()
     assert [f.name for f in folders] == sorted(method.model for method in METHODS.values())

@@ -274,6 +274,15 @@ def test_the_command_line_imports_scores_and_refuses(store, script, declared, tm
     assert [entry["id"] for entry in json.loads(capsys.readouterr().out)][-1] == "two-sides"
 
 
+def test_a_name_that_leaves_the_folder_of_models_is_refused_before_anything_is_written(
+    store, script, declared, tmp_path
+):
+    for name in ("../evil", str(tmp_path / "evil"), "Two Sides"):
+        with pytest.raises(ModelError, match="is no id for a model"):
+            import_foreign(script, declared, name=name, trust_torchscript=True)
+    assert not list(tmp_path.rglob("evil"))
+
+
 def test_imported_without_a_model_or_with_several_says_what_to_do(store, script, declared):
     with pytest.raises(ModelError, match="No network was imported"):
         predict(a_ct(), "imported")

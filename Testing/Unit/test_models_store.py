@@ -78,7 +78,8 @@ def left_in(store: Path) -> list[str]:
         ("metadata", "cannot be read"),
         ("no weights", "has no weights"),
         ("no bundle", "holds 0 model bundles"),
-        ("no file", "neither the folder"),
+        ("no file", "There is no file or folder '.*nothing' to import"),
+        ("another file", "neither the folder"),
         ("bad name", "is no id"),
         ("shipped name", "ships with CACScoring"),
     ],
@@ -96,6 +97,8 @@ def test_what_is_no_whole_bundle_leaves_nothing_behind(store, tmp_path, damage, 
         (folder / METADATA).unlink()
     elif damage == "no file":
         folder = tmp_path / "nothing"
+    elif damage == "another file":
+        folder = folder / METADATA
     with pytest.raises(ModelError, match=says):
         import_model(folder)
     assert left_in(store) == []
@@ -142,10 +145,25 @@ def test_the_same_id_again_needs_a_word(store, tmp_path):
     assert left_in(store) == ["site"]
 
 
+def test_a_model_gets_the_id_that_it_is_given(store, tmp_path):
+    folder = a_bundle(tmp_path / "Site A")
+    assert import_model(folder, name="site-a").id == "site-a"
+    assert left_in(store) == ["site-a"]
+    with pytest.raises(ModelError, match="imported before"):
+        import_model(folder, name="site-a")
+    for name, says in (
+        ("../evil", "is no id"),
+        ("convlstm", "ships with CACScoring: rename the folder of yours, or use --name"),
+    ):
+        with pytest.raises(ModelError, match=says):
+            import_model(folder, name=name)
+    assert left_in(store) == ["site-a"]
+
+
 def test_what_ships_cannot_be_removed_and_unknown_ids_are_said(store):
     with pytest.raises(ModelError, match="cannot be removed"):
         remove_model("multibranch-unet")
-    with pytest.raises(ModelError, match="choose one of none"):
+    with pytest.raises(ModelError, match="no models were imported"):
         remove_model("../../etc")
 
 
@@ -160,6 +178,9 @@ def test_the_command_line_imports_lists_and_removes(store, tmp_path, capsys):
     assert main(["models", "import", str(tmp_path / "site"), "--replace"]) == 0
     assert main(["models", "remove", "site"]) == 0
     assert main(["models", "remove", "site"]) == 2
+    assert "There is no imported model 'site' to remove: no models were imported." in capsys.readouterr().err
+    assert main(["models", "import", str(tmp_path / "site"), "--name", "other"]) == 0
+    assert "Imported other (method multibranch-unet" in capsys.readouterr().out
 
 
 def test_where_imported_models_lie_on_each_system(monkeypatch, tmp_path):

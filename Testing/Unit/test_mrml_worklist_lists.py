@@ -51,6 +51,17 @@ def test_labels_given_in_the_list_are_reviewed_without_the_network(working, tmp_
     assert network.runs == 0
 
 
+def test_the_labels_of_two_readers_of_a_scan_are_two_reviews(working, tmp_path) -> None:
+    write_scan(tmp_path / "a.nrrd", two=True)
+    small_scan.write_small_labels(tmp_path / "ann.nrrd")
+    small_scan.write_small_labels(tmp_path / "bob.nrrd")
+    (tmp_path / "list.csv").write_text("input,mask\na.nrrd,ann.nrrd\na.nrrd,bob.nrrd\na.nrrd,ann.nrrd\n")
+    session = begin(working, tmp_path / "list.csv", tmp_path / "out", network=CountingNetwork())
+    assert [review.name for review in session.workList.reviews] == ["a-ann", "a-bob"]
+    again = begin(working, tmp_path / "list.csv", tmp_path / "out", network=CountingNetwork())
+    assert [review.name for review in again.workList.reviews] == ["a-ann", "a-bob"]
+
+
 def a_batch(folder, tmp_path):
     """The output of a batch of one scan, whose labels are the small scan's."""
     from CACScoringLib.batch.table import ResultsTable

@@ -9,12 +9,12 @@ import json
 import numpy as np
 import pytest
 
-from CACScoringLib.ct.volume import CTVolume
+from CACScoringLib.ct.volume import Acquisition, CTVolume
 from CACScoringLib.findings import info, warning
 from CACScoringLib.report.scores_csv import to_csv
 from CACScoringLib.report.scores_json import plain, scores_document, to_json
 from CACScoringLib.report.staging import staged_file, staged_folder, write_text
-from CACScoringLib.report.words import number
+from CACScoringLib.report.words import acquisition_line, number
 from CACScoringLib.scoring import score
 from CACScoringLib.vocabulary import NonCoronary, Vessel
 
@@ -51,6 +51,25 @@ def test_the_document_has_every_part_of_the_schema(scores) -> None:
     assert scores["risk"]["clinical-5"] == ">0-10"
     assert scores["risk"]["cac-drs"] == "A1/N1"
     assert scores["timings_s"] == {"load": 0.1235}
+
+
+@pytest.mark.parametrize(
+    ("said", "given", "kvp", "words"),
+    [
+        (None, None, None, "kVp unknown"),
+        (100.0, None, 100.0, "100 kVp"),
+        (None, 100.0, 100.0, "100 kVp (given)"),
+        (120.0, 100.0, 100.0, "100 kVp (given)"),
+        (100.0, 100.0, 100.0, "100 kVp"),
+    ],
+)
+def test_the_tube_voltage_is_that_of_the_score_and_marked_where_the_scan_does_not_say_it(said, given, kvp, words):
+    empty = np.zeros((5, 20, 20), np.int16)
+    ct = CTVolume(empty, (3.0, 1.0, 1.0), acquisition=Acquisition(kvp=said))
+    document = scores_document(score(ct, empty.astype(np.uint8), kvp=given).as_dict(), model={})
+    assert document["acquisition"]["kvp"] == kvp
+    assert document["acquisition"].get("kvp_given", False) == words.endswith("(given)")
+    assert acquisition_line(document) == words
 
 
 def test_a_finding_that_two_parts_report_is_written_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from CACScoringLib.ct.volume import CTVolume
 from CACScoringLib.report.drawing import Page, outlined_tile, slice_view
 from CACScoringLib.report.overview import MARGIN_PX, choose_slices, render_overview, write_overview
-from CACScoringLib.vocabulary import LABEL_BY_NAME, NonCoronary, Vessel
+from CACScoringLib.vocabulary import LABEL_BY_NAME, LABELS, NON_CORONARY_LABELS, NonCoronary, Vessel
 
 
 def a_ct(
@@ -168,6 +169,29 @@ def test_the_png_is_written_quickly_and_as_large_as_the_page(tmp_path) -> None:
     picture = matplotlib.image.imread(tmp_path / "overview.png")
     assert picture.shape[:2] == (166 + 4 * (300 + 26 + 6) + 34 + 20, 6 * 306 - 6 + 48)
     assert picture[..., :3].std() > 0.1
+
+
+def test_a_slice_that_holds_everything_has_a_caption_and_a_legend_that_overlap_nothing() -> None:
+    ct = a_ct()
+    labels = no_labels(ct)
+    every = [label.value for label in LABELS]
+    for z, values in enumerate((every, [label.value for label in NON_CORONARY_LABELS], [Vessel.LAD])):
+        for place, value in enumerate(values):
+            labels[z, 60 + 8 * place : 64 + 8 * place, 90:94] = value
+    scores = some_scores(1234.5)
+    scores["non_coronary"] = {label.name: {"agatston": 0.0, "lesions": 1} for label in NON_CORONARY_LABELS}
+    page = render_overview(ct, labels, scores, per_slice={0: dict.fromkeys(("LM", "LAD", "LCX", "RCA"), 1234.5)})
+    page.rgb()
+    rows: dict[float, list] = {}
+    for text in page._figure.texts:
+        rows.setdefault(text.get_position()[1], []).append(text.get_window_extent())
+    for extents in rows.values():
+        extents.sort(key=lambda extent: extent.x0)
+        assert all(one.x1 <= other.x0 + 1 for one, other in itertools.pairwise(extents))
+        assert extents[-1].x1 <= page.width
+    written = [text.get_text() for text in page._figure.texts]
+    assert {"slice 0", "aorta", "aortic valve", "mitral valve", "other"} <= set(written)
+    assert {"LAD 1,234", "+5"} <= set(written)
 
 
 def test_no_text_runs_off_the_page_however_long_the_names_are() -> None:

@@ -93,6 +93,7 @@ def test_the_files_hold_the_score_and_no_segmentation(slices, scan, tmp_path):
     assert document["category"]["probability"]["100-400"] == 0.75
     assert document["slices"] == [{"slice": 2, "agatston": 12.5}, {"slice": 3, "agatston": 100.0}]
     assert document["preset"]["name"] == "nlst-de-vos-2017"
+    assert (document["acquisition"]["kvp"], document["acquisition"]["kvp_given"]) == (120.0, True)
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open(newline="")))
     assert [(row["name"], row["agatston"], row["lesions"]) for row in rows] == [("total", "112.5", "")]
     assert "needs-review" in rows[0]["warnings"]

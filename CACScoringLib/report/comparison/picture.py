@@ -15,10 +15,12 @@ from CACScoringLib.report.comparison.slices import coronary_by_slice
 from CACScoringLib.report.counted import counted_labels
 from CACScoringLib.report.drawing import FAINT, TEXT, WARNING_COLOR, Page, View, heated_tile, outlined_tile, slice_view
 from CACScoringLib.report.overview import (
+    CAPTION_GAP_PX,
     LINE_PX,
     MARGIN_PX,
     choose_slices,
     draw_footer,
+    fitting_words,
     footer_lines,
     slices_without_calcium,
 )
@@ -176,11 +178,12 @@ def _caption(page: Page, x: int, y: int, z: int, labels: np.ndarray | None, word
     right = x + TILE_PX - 2
     end = page.text(x + 2, y + 17, f"slice {z}", size=10, color=FAINT)
     if words is not None:
-        page.text(end + 10, y + 17, words, size=10)
+        end = page.text(end + 10, y + 17, words, size=10)
     present = [] if labels is None else np.flatnonzero(np.bincount(labels.ravel()))[1:].tolist()
-    for value in reversed(present):
-        label = LABEL_BY_VALUE[value]
-        right = page.text(right, y + 17, label.name.replace("_", " "), size=10, color=label.color, align="right") - 8
+    pieces = [(LABEL_BY_VALUE[value].name.replace("_", " "), LABEL_BY_VALUE[value].color) for value in present]
+    shown, size = fitting_words(page, pieces, right - end - CAPTION_GAP_PX)
+    for name, color in reversed(shown):
+        right = page.text(right, y + 17, name, size=size, color=color, align="right") - CAPTION_GAP_PX
 
 
 def _notes(compared: Comparison, left_out: int) -> list[tuple[str, object]]:
