@@ -16,7 +16,6 @@ NOT_A_SCAN = frozenset(
     )
 )  # fmt: skip
 """Words in the name of a volume file found in a folder that is not a scan but belongs to one."""
-_BOOKKEEPING = frozenset(("__MACOSX", "System Volume Information", "$RECYCLE.BIN", "lost+found"))
 _WORD = re.compile(r"[^\W\d_]+")
 _DICOMDIR = "1.2.840.10008.1.3.10"
 
@@ -48,11 +47,13 @@ def scans_in_folder(folder: Path) -> FolderScans:
 
     Where nothing looks like a scan, the folder itself is returned, so that loading it says why not.
     """
+    from CACScoringLib.ct.headers import SYSTEM_FOLDERS
+
     found = FolderScans()
     studies: dict[str, list[Path]] = {}
     for name, folders, files in os.walk(folder, onerror=lambda error: found.not_entered.append(Path(error.filename))):
         here = Path(name)
-        folders[:] = sorted(each for each in folders if not each.startswith(".") and each not in _BOOKKEEPING)
+        folders[:] = sorted(each for each in folders if not each.startswith(".") and each not in SYSTEM_FOLDERS)
         found.not_entered += [here / each for each in folders if (here / each).is_symlink()]
         shown = sorted(file for file in files if not file.startswith("."))
         volumes = [here / file for file in shown if file.lower().endswith(VOLUME_ENDINGS)]

@@ -47,7 +47,7 @@ _NEVER_DICOM = frozenset(
     }
 )
 # fmt: on
-_SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN", "lost+found"})
+SYSTEM_FOLDERS = frozenset({"__MACOSX", "System Volume Information", "$RECYCLE.BIN", "lost+found"})
 """Not looked into: nobody keeps scans there, and most may not be read."""
 _PREAMBLE_BYTES = 128
 
@@ -146,7 +146,7 @@ def list_files(folder: Path) -> list[Path]:
     """
     found: list[Path] = []
     for root, folders, names in os.walk(folder, onerror=_refuse_folder):
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _SYSTEM_FOLDERS)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in SYSTEM_FOLDERS)
         found.extend(Path(root, name) for name in sorted(names) if not name.startswith("."))
         if len(found) > MAX_FILES:
             raise InputRefusedError(

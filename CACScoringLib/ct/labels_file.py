@@ -39,7 +39,7 @@ def load_labels(path: str | Path, ct: CTVolume) -> tuple[np.ndarray, tuple[Findi
         of it it covers and in whatever axis order; another is resampled to the nearest voxel.
     findings : tuple of Finding
         ``mask-resampled``, ``mask-outside``, ``mask-overlap``, ``mask-segment-ignored``,
-        ``mask-single-label``, ``mask-frame-of-reference``, ``mask-empty``.
+        ``mask-single-label``, ``mask-frame-of-reference``, ``mask-beside-calcium``, ``mask-empty``.
 
     Raises
     ------
