@@ -25,10 +25,11 @@ LEAST_SLICE_VOXELS = 12
 """Smallest cross-section (about 2 cm2 on the coarse grid) that is taken for the left ventricle."""
 SMALLEST_HEART_ML = 120.0
 """Below this a heart was not found, or only a corner of it lies in the scan."""
-LOWEST_SLICE_SHARE, HIGHEST_SLICE_SHARE = 0.2, 0.05
+LOWEST_SLICE_SHARE, HIGHEST_SLICE_SHARE = 0.3, 0.05
 """From these shares of the heart's largest cross-section on, the lowest or highest slice cuts the heart. 32 synthetic
 patients (8 a protocol): of a whole heart these slices hold 3 % at most and nothing; where a scan begins 15 mm too high
-61 % or more, where it ends 15 mm too low 5 % or more in 30, and 30 mm too low in all."""
+61 % or more, where it ends 15 mm too low 5 % or more in 30, and 30 mm too low in all. A scan that begins in the apex
+holds 20 %, and is not meant."""
 
 HeartFinder = Callable[[CTVolume, np.ndarray, Grid, Callable[[], np.ndarray]], np.ndarray]
 """CT, its coarse HU, the coarse grid and a call that runs the coarse branch -> structure probabilities on the
