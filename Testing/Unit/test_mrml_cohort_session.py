@@ -204,10 +204,11 @@ def test_the_worker_refuses_a_bad_table_in_one_line(tmp_path, capsys):
     pytest.importorskip("pandas")
     from CACScoringLib.cohort.worker import main
 
-    (tmp_path / "t.csv").write_text("case,agatston\na,1\na,2\n")
+    for name in ("t.csv", "u.csv"):
+        (tmp_path / name).write_text("case,agatston\na,1\na,2\n")
     (tmp_path / "job").mkdir()
     write_request(
-        tmp_path / "job", CohortRequest(AGREEMENT, reference=str(tmp_path / "t.csv"), measured=str(tmp_path / "t.csv"))
+        tmp_path / "job", CohortRequest(AGREEMENT, reference=str(tmp_path / "t.csv"), measured=str(tmp_path / "u.csv"))
     )
     assert main([str(tmp_path / "job")]) == 1
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
