@@ -173,17 +173,17 @@ def _named(found: list[Pair]) -> list[Case]:
 
     Where a scan comes with several masks, the name of the mask follows that of the scan.
     """
-    readings = Counter(_place(source) for source, _ in found)
-    names = []
-    for source, mask in found:
-        several = mask is not None and readings[_place(source)] > 1
+    places = [_place(source) for source, _ in found]
+    readings = Counter(places)
+    names, written = [], []
+    for place, (source, mask) in zip(places, found, strict=True):
+        several = mask is not None and readings[place] > 1
         names.append(f"{_stem(source)}-{_stem(mask)}" if several else _stem(source))
+        written.append(f"{place}\n{_place(mask)}" if several else place)
     counts = Counter(name.lower() for name in names)
     cases = []
-    for name, (source, mask) in zip(names, found, strict=True):
+    for name, text, (source, mask) in zip(names, written, found, strict=True):
         if counts[name.lower()] > 1:
-            several = mask is not None and readings[_place(source)] > 1
-            text = f"{_place(source)}\n{_place(mask)}" if several else _place(source)
             name += "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
         cases.append(Case(name, source, mask))
     return cases
