@@ -242,17 +242,19 @@ class WorkList:
         A scan with the masks of two readers is two reviews.
         """
         known = {review.source for review in self.reviews}
+        new: set[tuple[str, str | None]] = set()
         names = {LIST, POSITION, *(review.name.lower() for review in self.reviews)}
-        added: list[CaseReview] = []
+        added = []
         for scan in scans:
             source = str(Path(scan.source).absolute())
             mask = str(Path(scan.mask).absolute()) if scan.mask else None
-            if source in known or any((other.source, other.mask) == (source, mask) for other in added):
+            if source in known or (source, mask) in new:
                 continue
             stem = name = _folder_name(scan.name)
             number = 2
             while name.lower() in names:
                 name, number = f"{stem}-{number}", number + 1
+            new.add((source, mask))
             names.add(name.lower())
             added.append(CaseReview(name, source, mask))
         return added
