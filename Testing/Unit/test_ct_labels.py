@@ -42,6 +42,14 @@ def save(path, labels, *, spacing=SPACING, origin=ORIGIN):
     return path
 
 
+def save_on_finer_grid(folder, slices, lowest_mm):
+    """Save a mask of voxels half as long and wide as the CT's, which begins so far above the CT's first slice."""
+    fine = np.zeros((80, 128, 128), np.uint8)
+    fine[slices, 40:44, 60:64] = 2
+    origin = (ORIGIN[0] - 1.0, ORIGIN[1] - 1.0, ORIGIN[2] + lowest_mm)
+    return save(folder / "m.nrrd", fine, spacing=(1.5, 2.0, 2.0), origin=origin)
+
+
 def refused(path, ct):
     with pytest.raises(InputRefusedError) as caught:
         load_labels(path, ct)
@@ -91,11 +99,7 @@ def test_labels_outside_the_ct_are_counted(tmp_path, a_ct, a_label_map):
 
 
 def test_another_grid_is_resampled_to_the_nearest_voxel_with_a_warning(tmp_path, a_ct):
-    fine = np.zeros((80, 128, 128), np.uint8)
-    fine[20:24, 40:44, 60:64] = 2
-    origin = (ORIGIN[0] - 1.0, ORIGIN[1] - 1.0, ORIGIN[2] - 0.75)
-    path = save(tmp_path / "m.nrrd", fine, spacing=(1.5, 2.0, 2.0), origin=origin)
-    labels, findings = load_labels(path, a_ct)
+    labels, findings = load_labels(save_on_finer_grid(tmp_path, slice(20, 24), lowest_mm=-0.75), a_ct)
     expected = np.zeros(SHAPE, np.uint8)
     expected[10:12, 20:22, 30:32] = 2
     np.testing.assert_array_equal(labels, expected)
@@ -103,11 +107,7 @@ def test_another_grid_is_resampled_to_the_nearest_voxel_with_a_warning(tmp_path,
 
 
 def test_labels_outside_the_ct_are_counted_on_another_grid_too(tmp_path, a_ct):
-    fine = np.zeros((80, 128, 128), np.uint8)
-    fine[2:6, 40:44, 60:64] = 2
-    origin = (ORIGIN[0] - 1.0, ORIGIN[1] - 1.0, ORIGIN[2] - 6.75)
-    path = save(tmp_path / "m.nrrd", fine, spacing=(1.5, 2.0, 2.0), origin=origin)
-    _, findings = load_labels(path, a_ct)
+    _, findings = load_labels(save_on_finer_grid(tmp_path, slice(2, 6), lowest_mm=-6.75), a_ct)
     assert codes(findings) == ["mask-resampled", "mask-outside"]
     assert findings[1].message.startswith("32 labelled voxels")  # slices 2 and 3, at -3.75 and -2.25 mm
 
